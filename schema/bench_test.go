@@ -26,7 +26,7 @@ func sample(lines int) (b schema.Batch, size int64) {
 }
 
 func BenchmarkEncode(b *testing.B) {
-	for _, n := range []int{10, 1000} {
+	for _, n := range []int{10, 1000, 15000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			batch, size := sample(n)
 			enc := schema.NewEncoder()
@@ -45,7 +45,7 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	for _, n := range []int{10, 1000} {
+	for _, n := range []int{10, 1000, 15000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			batch, size := sample(n)
 			record := encode(b, &batch)
