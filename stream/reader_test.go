@@ -63,6 +63,9 @@ func (s *shard) GetShardIterator(_ context.Context, in *kinesis.GetShardIterator
 	case types.ShardIteratorTypeLatest:
 		at = len(s.records)
 	case types.ShardIteratorTypeAtTimestamp:
+		if in.Timestamp.After(time.Now()) {
+			return nil, &types.InvalidArgumentException{Message: aws.String("The timestampInMillis parameter cannot be greater than the currentTimestampInMillis.")}
+		}
 		at = first(func(r types.Record) bool { return !r.ApproximateArrivalTimestamp.Before(*in.Timestamp) })
 	case types.ShardIteratorTypeAtSequenceNumber, types.ShardIteratorTypeAfterSequenceNumber:
 		if *in.StartingSequenceNumber == "666" {
@@ -198,6 +201,19 @@ func TestEveryPositionBeginsWhereItSays(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestATimeAheadOfTheServiceIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newShard()
+		api.write(line(0))
+		r := read(t, api, stream.AtTime(time.Now().Add(3*time.Second)))
+		r.want()
+		time.Sleep(3 * time.Second)
+		api.write(line(1))
+		time.Sleep(10 * time.Second)
+		r.want(line(1))
+	})
 }
 
 func TestABatchCarriesItsPlaceAndWhatNobodyUnderstands(t *testing.T) {
