@@ -14,8 +14,8 @@ type Event struct {
 
 // Request is one message of the protocol. It is stored wholly or not at all.
 type Request struct {
-	Chunk  string // "" means that a resent copy cannot be recognised
-	Events []Event
+	Chunk  string  // "" means that a resent copy cannot be recognised
+	Events []Event // may be empty in a request with a chunk
 }
 
 // tally is what a batch adds to the metrics of one mode, once it is stored.
