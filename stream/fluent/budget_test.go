@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"tributary/stream/fluent"
 )
@@ -159,4 +161,31 @@ func (r *repeat) Read(p []byte) (int, error) {
 	n := copy(p, r.frame[r.off:])
 	r.off = (r.off + n) % len(r.frame)
 	return n, nil
+}
+
+// BenchmarkAck measures what request-ack costs without a disk: 8 clients over
+// TCP, each with one outstanding message, as Docker's driver has.
+func BenchmarkAck(b *testing.B) {
+	store := newMemory()
+	r := startWith(b, config(), store)
+	frame := array(str("docker"), seconds(1), record("container_id", strings.Repeat("c", 64), "log", strings.Repeat("x", 500)), chunk("AAAAAAAAAAAAAAAAAAAAAA=="))
+	var clients sync.WaitGroup
+	for i := range 8 {
+		nc := r.dial()
+		nc.SetDeadline(time.Time{})
+		clients.Go(func() {
+			ack := make([]byte, 5+25)
+			for n := i; n < b.N; n += 8 {
+				if _, err := nc.Write(frame); err != nil {
+					b.Error(err)
+					return
+				}
+				if _, err := io.ReadFull(nc, ack); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	clients.Wait()
 }

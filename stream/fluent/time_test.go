@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,9 +20,16 @@ import (
 type pipes struct {
 	come chan net.Conn
 	end  chan struct{}
+
+	fail  int // so many Accepts fail first
+	tries int
 }
 
 func (p *pipes) Accept() (net.Conn, error) {
+	p.tries++
+	if p.tries <= p.fail {
+		return nil, syscall.EMFILE
+	}
 	select {
 	case nc := <-p.come:
 		return nc, nil
@@ -59,7 +67,7 @@ func withPipe(t *testing.T, set func(*Config), test func(t *testing.T, client ne
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &pipes{make(chan net.Conn), make(chan struct{})}
+		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
 		s.listeners = []net.Listener{p}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -211,7 +219,7 @@ func TestTheRestOfARequestMayComeDuringTheDrain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &pipes{make(chan net.Conn), make(chan struct{})}
+		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
 		s.listeners = []net.Listener{p}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -231,6 +239,73 @@ func TestTheRestOfARequestMayComeDuringTheDrain(t *testing.T) {
 		}
 		if store.events != 1 {
 			t.Errorf("%d events", store.events)
+		}
+	})
+}
+
+func TestTheServerOutlivesALackOfFileDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counting{}
+		s, err := New(DefaultConfig(), store, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &pipes{come: make(chan net.Conn), end: make(chan struct{}), fail: 20}
+		s.listeners = []net.Listener{p}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		begin := time.Now()
+		go func() { done <- s.Run(ctx) }()
+		client, server := net.Pipe()
+		p.come <- server
+		// 5 ms, doubled seven times, then 12 times a second.
+		if d := time.Since(begin); d < 12*time.Second || d > 20*time.Second {
+			t.Errorf("accepts again after %s", d)
+		}
+		write(t, client, whole)
+		client.Close()
+		cancel()
+		if err := <-done; err != nil || store.events != 1 {
+			t.Errorf("%d events, Run: %v", store.events, err)
+		}
+	})
+}
+
+func TestWaitingForMemoryEndsWithTheDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counting{}
+		cfg := small()
+		cfg.MaxConnections = 2
+		cfg.TotalBufferBytes = 2*cfg.ownBytes() + cfg.reserveBytes() // nothing to share
+		s, err := New(cfg, store, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
+		s.listeners = []net.Listener{p}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		// Both requests outgrow a connection's own buffer; the first gets the reserve.
+		half := "\x92\xa1t\xc5\xf0\x00" + string(make([]byte, cfg.ReadBufferBytes-6))
+		for range 2 {
+			client, server := net.Pipe()
+			p.come <- server
+			write(t, client, half)
+		}
+		if held := s.budget.lent; !held {
+			t.Error("nobody holds the reserve")
+		}
+		cancel()
+		begin := time.Now()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(begin); d > cfg.Drain {
+			t.Errorf("stopped after %s", d)
+		}
+		if store.closed != 2 || s.budget.lent {
+			t.Errorf("%d closed, reserve lent: %v", store.closed, s.budget.lent)
 		}
 	})
 }
