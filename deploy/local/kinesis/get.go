@@ -236,9 +236,9 @@ func (a *answer) add(rec frame) bool {
 		a.buf = append(a.buf, ',')
 	}
 	a.buf = append(a.buf, `{"SequenceNumber":"`...)
-	a.buf = append(a.buf, a.st.sequence(rec.number)...)
+	a.buf = a.st.appendSequence(a.buf, rec.number)
 	a.buf = append(a.buf, `","ApproximateArrivalTimestamp":`...)
-	a.buf = fmt.Appendf(a.buf, "%d.%03d", rec.ms/1000, rec.ms%1000)
+	a.buf = timestamp(rec.ms).appendTo(a.buf)
 	a.buf = append(a.buf, `,"EncryptionType":"NONE","PartitionKey":`...)
 	key, _ := json.Marshal(string(rec.key)) // strings always marshal
 	a.buf = append(a.buf, key...)

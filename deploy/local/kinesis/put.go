@@ -196,9 +196,3 @@ func (c *call) putRecord(in putRecordInput) (putRecordOutput, error) {
 	}
 	return putRecordOutput{SequenceNumber: st.sequence(p.number), ShardID: sh.meta.ID, EncryptionType: encryptionNone}, nil
 }
-
-func decodePutRecords(body []byte) (putRecordsInput, error) {
-	var in putRecordsInput
-	err := decode(body, &in)
-	return in, err
-}

@@ -23,6 +23,7 @@ const reopenGap = 1 << 24
 type stream struct {
 	dir     string
 	opts    *Options
+	prefix  string        // of all its sequence numbers
 	numbers atomic.Uint64 // the last number given
 
 	mu      sync.RWMutex
@@ -32,7 +33,7 @@ type stream struct {
 }
 
 func (opts *Options) newStream(dir string, meta streamMeta) *stream {
-	return &stream{dir: dir, opts: opts, meta: meta}
+	return &stream{dir: dir, opts: opts, meta: meta, prefix: fmt.Sprintf("49%034d", meta.CreatedMS)}
 }
 
 // createStream makes the stream under a temporary name: a crash leaves a whole stream or something that open sweeps.
@@ -186,17 +187,28 @@ func (st *stream) open() (n int) {
 	return n
 }
 
-// sequence writes a number as the service writes sequence numbers: 56 digits, here "49", the stream's creation time, the number.
-// Those of a stream made anew under the same name are therefore greater.
+// numberDigits is how many digits of a sequence number are the number.
+const numberDigits = 20
+
+// appendSequence writes a number as the service writes sequence numbers: 56 digits, here "49", the stream's creation time, the
+// number. Those of a stream made anew under the same name are therefore greater.
+func (st *stream) appendSequence(dst []byte, number uint64) []byte {
+	var digits [numberDigits]byte
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = byte('0' + number%10)
+		number /= 10
+	}
+	return append(append(dst, st.prefix...), digits[:]...)
+}
+
 func (st *stream) sequence(number uint64) string {
-	return fmt.Sprintf("49%034d%020d", st.meta.CreatedMS, number)
+	return string(st.appendSequence(make([]byte, 0, 56), number))
 }
 
 // number reads a sequence number of this stream.
 func (st *stream) number(sequence string) (uint64, error) {
-	prefix := fmt.Sprintf("49%034d", st.meta.CreatedMS)
-	rest, ok := strings.CutPrefix(sequence, prefix)
-	if !ok || len(rest) != 20 {
+	rest, ok := strings.CutPrefix(sequence, st.prefix)
+	if !ok || len(rest) != numberDigits {
 		return 0, errors.New("it did not come from this stream")
 	}
 	n, err := strconv.ParseUint(rest, 10, 64)

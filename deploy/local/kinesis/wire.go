@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -74,8 +75,12 @@ func decode(body []byte, in any) error {
 // A timestamp travels as seconds with a fraction; the service keeps milliseconds.
 type timestamp int64
 
-func (t timestamp) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, "%d.%03d", int64(t)/1000, int64(t)%1000), nil
+func (t timestamp) MarshalJSON() ([]byte, error) { return t.appendTo(nil), nil }
+
+func (t timestamp) appendTo(dst []byte) []byte {
+	ms := int64(t) % 1000
+	dst = strconv.AppendInt(dst, int64(t)/1000, 10)
+	return append(dst, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
 }
 
 func (t *timestamp) UnmarshalJSON(text []byte) error {
