@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"tributary/schema"
 	"tributary/stream"
@@ -46,11 +47,14 @@ type encoder struct {
 	sequences map[int32]parquet.Value
 }
 
+// sizes cut an object into row groups and pages.
+type sizes struct{ rowGroup, page int64 }
+
 // encode writes the partition's rows, which are sorted.
-func encode(p *partition, shard stream.ShardID, records []record, rowGroupBytes, pageBytes int64) ([]byte, tally, error) {
+func encode(p *partition, shard stream.ShardID, records []record, codec *zstd.Codec, cut sizes) ([]byte, tally, error) {
 	out := &objectBuffer{}
 	e := &encoder{
-		file:      newFile(out, pageBytes, p.bytes),
+		file:      newFile(out, codec, cut.page, p.bytes),
 		shard:     required(colShard, []byte(shard)),
 		records:   records,
 		origins:   map[*schema.Origin]*originValues{},
@@ -60,13 +64,13 @@ func encode(p *partition, shard stream.ShardID, records []record, rowGroupBytes,
 	e.columns = e.file.ColumnWriters()
 	for i := range p.rows {
 		e.add(&p.rows[i])
-		if e.rows < chunkRows && e.lines < pageBytes {
+		if e.rows < chunkRows && e.lines < cut.page {
 			continue
 		}
 		if err := e.writeChunk(); err != nil {
 			return nil, tally{}, err
 		}
-		if e.group >= rowGroupBytes {
+		if e.group >= cut.rowGroup {
 			if err := e.file.Flush(); err != nil {
 				return nil, tally{}, fmt.Errorf("close row group: %w", err)
 			}

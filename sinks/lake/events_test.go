@@ -24,7 +24,7 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // sequence is the nth number of a stream, as long as Kinesis makes them.
 func sequence(n int) stream.SequenceNumber {
-	return stream.SequenceNumber(fmt.Sprintf("49590338271490256608559692538361571095921575989136588%03d", n))
+	return stream.SequenceNumber(fmt.Sprintf("49590338271490256608559692538361571095921575989136588%04d", n))
 }
 
 func rangeOf(first, last int) stream.Range {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/parquet-go/parquet-go/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
@@ -22,6 +23,7 @@ type Lake struct {
 	cfg     Config
 	plan    string
 	store   store
+	codec   *zstd.Codec
 	encode  *semaphore.Weighted // bytes, see Config.EncodeBytes
 	metrics *metrics
 	log     *slog.Logger
@@ -47,6 +49,7 @@ func New(cfg Config, rules schema.Rules, api s3API, reg prometheus.Registerer, l
 		cfg:     cfg,
 		plan:    text,
 		store:   store{api: api, timeout: cfg.AttemptTimeout},
+		codec:   newCodec(),
 		encode:  semaphore.NewWeighted(cfg.EncodeBytes),
 		metrics: m,
 		log:     log,

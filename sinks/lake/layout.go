@@ -61,9 +61,10 @@ const (
 
 var fileSchema = parquet.NewSchema("event", parquet.SchemaOf(layout{}))
 
-// codec keeps its compressors between objects. One goroutine each: objects of
-// several shards are encoded at a time anyway.
-var codec = &zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}
+// newCodec returns the compression, which keeps its compressors between objects.
+// Each works in the caller's goroutine: objects of several shards are encoded at
+// a time anyway.
+func newCodec() *zstd.Codec { return &zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1} }
 
 // minPage is the smallest page; below it the page's own header starts to count.
 const minPage = 64 << 10
@@ -71,7 +72,7 @@ const minPage = 64 << 10
 // newFile returns a writer of one object. pageBytes is the most a page may hold;
 // lines is what will be written, so that small objects do not pay for buffers of
 // large pages.
-func newFile(out *objectBuffer, pageBytes, lines int64) *parquet.GenericWriter[any] {
+func newFile(out *objectBuffer, codec *zstd.Codec, pageBytes, lines int64) *parquet.GenericWriter[any] {
 	return parquet.NewGenericWriter[any](out,
 		fileSchema,
 		// parquet-mr ignores statistics of writers whose name it cannot parse. The
@@ -82,6 +83,10 @@ func newFile(out *objectBuffer, pageBytes, lines int64) *parquet.GenericWriter[a
 		parquet.PageBufferSize(int(max(minPage, min(pageBytes, 2*lines)))),
 		// A dictionary without a bound turns into a copy of the column.
 		parquet.DictionaryMaxBytes(1<<20),
+		// Page headers would repeat the smallest and largest value, in full and
+		// uncompressed, twice each: a line of a megabyte would cost five, and readers
+		// refuse such headers. The page index tells the same in a few bytes.
+		parquet.DataPageStatistics(false),
 		parquet.SkipPageBounds("line"),
 		parquet.SkipPageBounds("line_bytes"),
 		parquet.SkipPageBounds("part_line"),

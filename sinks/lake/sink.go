@@ -143,7 +143,8 @@ func (s *Sink) placePartition(ctx context.Context, key string, part *partition, 
 	}
 	defer budget.shrink(0)
 	part.sort()
-	content, wrote, err := encode(part, s.shard, s.pending.records, s.lake.cfg.RowGroupBytes, s.lake.cfg.PageBytes)
+	content, wrote, err := encode(part, s.shard, s.pending.records, s.lake.codec,
+		sizes{rowGroup: s.lake.cfg.RowGroupBytes, page: s.lake.cfg.PageBytes})
 	if err != nil {
 		return manifestObject{}, fmt.Errorf("encode %s: %w", key, err)
 	}
