@@ -150,12 +150,12 @@ func chunkNames(n int) []string {
 func TestADeathAtAnyStepLosesAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	chunks := chunkNames(25)
-	for _, death := range []string{"power cut", "kill", "kill with ack written"} {
+	for _, death := range []string{"power cut", "kill"} {
 		t.Run(death, func(t *testing.T) {
 			t.Parallel()
 			for step := 1; ; step++ {
 				ack := spool.AckSynced
-				if death == "kill with ack written" {
+				if death == "kill" && step%2 == 0 {
 					ack = spool.AckWritten
 				}
 				y := newStory(t, ack)
@@ -193,7 +193,7 @@ func TestADiskThatFailsNowAndThenLosesAndDoublesNothing(t *testing.T) {
 	chunks := chunkNames(25)
 	t.Parallel()
 	ops := []string{"write", "sync", "truncate", "create", "rename", "syncdir", "remove"}
-	for seed := range uint64(60) {
+	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(2, seed))
 		y := newStory(t, []string{spool.AckSynced, spool.AckWritten}[seed%2])
 		bad := map[string]bool{}

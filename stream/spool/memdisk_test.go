@@ -21,8 +21,10 @@ type memDisk struct {
 	live    map[string]*memFile // what a process sees
 	durable map[string]*memFile // the names a power cut leaves
 	steps   int
-	dieAt   int                         // the step from which every operation fails; 0 for never
-	fault   func(op, name string) error // may refuse a step
+	// unreadable makes reads behind a segment's header fail.
+	unreadable bool
+	dieAt      int                         // the step from which every operation fails; 0 for never
+	fault      func(op, name string) error // may refuse a step
 }
 
 type memFile struct {
@@ -199,6 +201,9 @@ type memHandle struct {
 func (h *memHandle) ReadAt(b []byte, off int64) (int, error) {
 	h.disk.mu.Lock()
 	defer h.disk.mu.Unlock()
+	if h.disk.unreadable && off >= 52 && filepath.Ext(h.name) == ".seg" {
+		return 0, errFault
+	}
 	return bytes.NewReader(h.file.live).ReadAt(b, off)
 }
 

@@ -36,7 +36,7 @@ func filled(t *testing.T, cfg spool.Config) (name string, content []byte, items 
 // restore puts a spool's directory back to one segment and no cursor.
 func restore(t *testing.T, dir, segment string, content []byte) {
 	t.Helper()
-	for _, pattern := range []string{"*.seg", "cursor", "quarantine/*"} {
+	for _, pattern := range []string{"*.seg", "quarantine/*"} {
 		names, _ := filepath.Glob(filepath.Join(dir, pattern))
 		for _, name := range names {
 			if err := os.Remove(name); err != nil {
@@ -46,6 +46,16 @@ func restore(t *testing.T, dir, segment string, content []byte) {
 	}
 	if err := os.WriteFile(segment, content, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	cursor, err := os.OpenFile(filepath.Join(dir, "cursor"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cursor.Close()
+	for _, slot := range []int64{0, 1<<20 + 4096} { // quicker than a new file
+		if _, err := cursor.WriteAt(make([]byte, 100), slot); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
