@@ -476,6 +476,33 @@ func TestAHangingRequestIsGivenUpAndMadeAgain(t *testing.T) {
 	})
 }
 
+func TestALineTooSlowForALargeRequestGetsSmallerOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const record, perSecond = 256 << 10, 200 << 10 // a full request takes 26 s, a record 1.3 s
+		api := &putter{}
+		api.block = func(ctx context.Context, request int) {
+			seconds := float64(len(api.requests()[request])) * record / perSecond
+			select {
+			case <-time.After(time.Duration(seconds * float64(time.Second))):
+			case <-ctx.Done():
+			}
+		}
+		p := run(t, api, func(c *stream.ProducerConfig) { c.MaxInFlight = 1 })
+		var all sync.WaitGroup
+		for range 40 {
+			all.Go(func() {
+				if err := p.Publish(t.Context(), stream.Record{Key: "k", Data: make([]byte, record-1)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if after := time.Since(epoch); after > 5*time.Minute {
+			t.Errorf("52 s of bytes took %v", after)
+		}
+	})
+}
+
 func TestStopFinishesWhatIsOnItsWayAndFailsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &putter{
