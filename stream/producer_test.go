@@ -68,6 +68,37 @@ func TestGroups(t *testing.T) {
 	}
 }
 
+func TestWhoeverStandsAtTheDoorTravelsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &putter{}
+		p, err := stream.NewProducer(api, logs, stream.DefaultProducerConfig(), nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if err := p.Publish(t.Context(), stream.Record{Key: "k"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		all.Go(func() {
+			if err := p.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		all.Wait()
+		if got := api.sizes(); !slices.Equal(got, []int{100}) {
+			t.Errorf("records per request %v, want one request of 100", got)
+		}
+	})
+}
+
 func TestOnlyTheFailedRecordIsSentAgainAndDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &putter{answer: func(_ int, in *kinesis.PutRecordsInput, out *kinesis.PutRecordsOutput) error {
@@ -237,12 +268,9 @@ func refusePoison(_ int, in *kinesis.PutRecordsInput, _ *kinesis.PutRecordsOutpu
 
 func TestOnePoisonedRecordDoesNotFailItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		api := &putter{answer: refusePoison, block: func(_ context.Context, request int) {
-			if request == 0 {
-				<-release
-			}
-		}}
+		// Each request takes longer than any backoff, so that everybody is due again
+		// when it ends and the same group would form.
+		api := &putter{answer: refusePoison, block: func(context.Context, int) { time.Sleep(9 * time.Second) }}
 		p := run(t, api, func(c *stream.ProducerConfig) { c.MaxInFlight = 1 })
 		outcomes := map[int]<-chan error{-1: p.publish(t.Context(), "first", 1)}
 		synctest.Wait()
@@ -253,13 +281,14 @@ func TestOnePoisonedRecordDoesNotFailItsGroup(t *testing.T) {
 			}
 			outcomes[i] = p.publish(t.Context(), key, 1)
 		}
-		synctest.Wait()
-		close(release)
-		time.Sleep(10 * time.Second)
+		time.Sleep(5 * time.Minute)
 		for i, o := range outcomes {
 			if err := ended(t, o); i == 7 && !stream.IsPermanent(err) || i != 7 && err != nil {
 				t.Errorf("record %d: %v", i, err)
 			}
+		}
+		if n := len(api.requests()); n != 22 {
+			t.Errorf("%d requests, want the first, the group, and one for each of its 20 records", n)
 		}
 	})
 }

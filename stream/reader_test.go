@@ -113,7 +113,23 @@ func TestAnExpiredIteratorLosesAndRepeatsNothing(t *testing.T) {
 			if n := metric(t, r.reg, "read_troubles_total", "expired"); n != 2 {
 				t.Errorf("%s: %v expired iterators counted", name, n)
 			}
+			if last := api.located[len(api.located)-1]; last.ShardIteratorType != types.ShardIteratorTypeAfterSequenceNumber || *last.StartingSequenceNumber != "10" {
+				t.Errorf("%s: went on at %s", name, last.ShardIteratorType)
+			}
 		}
+	})
+}
+
+func TestAServiceThatForgotItsIteratorsIsAskedForAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newShard()
+		api.write(line(0))
+		r := read(t, api, stream.TrimHorizon())
+		r.want(line(0))
+		time.Sleep(time.Second)
+		api.reopened = time.Now()
+		api.write(line(1))
+		r.want(line(1))
 	})
 }
 

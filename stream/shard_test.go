@@ -28,8 +28,9 @@ type shard struct {
 	began    time.Time
 	calls    []time.Duration // of GetRecords
 	located  []*kinesis.GetShardIteratorInput
-	behind   int64 // MillisBehindLatest of empty answers
-	overlap  int   // an iterator by sequence number begins so many records too early
+	behind   int64     // MillisBehindLatest of empty answers
+	reopened time.Time // iterators from before are unknown
+	overlap  int       // an iterator by sequence number begins so many records too early
 }
 
 func newShard() *shard { return &shard{limit: 10_000, began: time.Now()} }
@@ -96,6 +97,9 @@ func (s *shard) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ .
 	var at int
 	var made int64
 	fmt.Sscan(*in.ShardIterator, &at, &made)
+	if time.Unix(0, made).Before(s.reopened) {
+		return nil, &types.InvalidArgumentException{Message: aws.String("Invalid ShardIterator.")}
+	}
 	if time.Since(time.Unix(0, made)) > 5*time.Minute {
 		return nil, &types.ExpiredIteratorException{Message: aws.String("iterator expired")}
 	}
