@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -464,9 +465,10 @@ func TestAStoppedShardShowsItsErrorAndTriesAgainSlowly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld()
-				broken := true
+				var broken atomic.Bool
+				broken.Store(true)
 				w.onFlush = func(context.Context, stream.Range) error {
-					if broken {
+					if broken.Load() {
 						return c.fail()
 					}
 					return nil
@@ -482,7 +484,7 @@ func TestAStoppedShardShowsItsErrorAndTriesAgainSlowly(t *testing.T) {
 					t.Errorf("status %+v", status)
 				}
 				expect(t, "held while stopped", s.budget.bytes(), 0)
-				broken = false
+				broken.Store(false)
 				w.add(record(3, 1, 3))
 				pass(time.Hour)
 				expect(t, "ranges", w.ranges(), []string{"1-2 [1 2 ]", "3-3 [3 ]"})
