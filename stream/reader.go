@@ -85,7 +85,7 @@ func NewReader(api readAPI, ref Ref, shard ShardID, from Position, cfg ReaderCon
 //
 // The error is ErrShardClosed behind the last record of a closed shard, ctx's
 // error when ctx ended, or Permanent when the stream or the shard is gone or does
-// not know the position. After an error other than ctx's, every further call
+// not know the sequence number to begin at. After an error other than ctx's, every further call
 // returns it or tries again; nothing is skipped.
 func (r *Reader) Next(ctx context.Context) (Batch, error) {
 	deadline := time.Now().Add(r.cfg.PollInterval)

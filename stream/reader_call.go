@@ -70,9 +70,10 @@ func (r *Reader) locate(ctx context.Context) error {
 	}
 	if err != nil {
 		err = fmt.Errorf("get shard iterator at %s: %w", r.from, err)
-		if isInvalid(err) {
-			// The position is of another stream or shard. No later call will know it, and
-			// only the caller knows what to do instead.
+		// A sequence number of another stream or shard: no later call will know it, and
+		// only the caller knows what to do instead. A time is refused while it lies in
+		// the service's future, which passes.
+		if r.from.sequence != "" && isInvalid(err) {
 			err = Permanent(err)
 		}
 		return err

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-
 	"tributary/stream"
 )
 
@@ -166,4 +165,3 @@ func (t *Table) generation(ctx context.Context, shard stream.ShardID) (uint64, e
 	g := r.number(attrGeneration)
 	return g, r.err
 }
-

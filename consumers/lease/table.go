@@ -208,9 +208,10 @@ func (t *Table) putNew(ctx context.Context, table *string, key string, a attribu
 	ctx, cancel := t.attempt(ctx)
 	defer cancel()
 	_, err := t.api.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName:           table,
-		Item:                a,
-		ConditionExpression: aws.String("attribute_not_exists(" + key + ")"),
+		TableName:                table,
+		Item:                     a,
+		ConditionExpression:      aws.String("attribute_not_exists(#key)"),
+		ExpressionAttributeNames: map[string]string{"#key": key},
 	}, once)
 	if isConditionFailed(err) {
 		return nil

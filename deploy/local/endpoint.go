@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"tributary/deploy/local/fault"
+	"tributary/deploy/local/kinesis"
 )
 
 // An Endpoint is the set of embedded services over one directory. Its methods may be called from any goroutine.
@@ -59,6 +61,18 @@ func Open(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 }
 
 func (e *Endpoint) openServices() error {
+	streams, err := kinesis.Open(filepath.Join(e.cfg.Dir, "kinesis"), kinesis.Options{
+		Faults:        e.faults,
+		Limits:        e.cfg.Limits,
+		SegmentBytes:  e.cfg.SegmentBytes,
+		InFlightBytes: e.cfg.InFlightBytes,
+		Log:           e.log,
+	})
+	if err != nil {
+		return err
+	}
+	e.targets["Kinesis_20131202"] = streams
+	e.stores = append(e.stores, streams)
 	return nil
 }
 

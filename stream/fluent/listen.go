@@ -15,7 +15,9 @@ import (
 func (s *Server) Listen() error {
 	for _, l := range s.cfg.Listen {
 		if err := s.listen(l); err != nil {
-			return errors.Join(err, s.Close())
+			err = errors.Join(err, s.Close())
+			s.listeners, s.heartbeats = nil, nil
+			return err
 		}
 	}
 	return nil

@@ -1,6 +1,13 @@
 package fluent
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Lengths and counts of 32 bits, and sums of them, are held in an int. On a
+// 32-bit machine they would turn negative, so there this does not compile.
+const _ int = 4 * math.MaxUint32
 
 // kind is the class of a msgpack value.
 type kind uint8

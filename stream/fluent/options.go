@@ -62,7 +62,8 @@ func (o *options) set(key, value []byte) error {
 			return refuse(reasonCompression, "compressed is %.20q: only gzip is supported", name)
 		}
 	case "fluent_signal":
-		if h.kind != kindUint || unsigned(value[0], body) != 0 {
+		logs := h.kind == kindUint && unsigned(value[0], body) == 0 || h.kind == kindInt && integer(value[0], body) == 0
+		if !logs {
 			return refuse(reasonSignal, "metrics and traces are not supported, only logs")
 		}
 	}

@@ -14,8 +14,8 @@ type Event struct {
 
 // Request is one message of the protocol. It is stored wholly or not at all.
 type Request struct {
-	Chunk  string // "" means that a resent copy cannot be recognised
-	Events []Event
+	Chunk  string  // "" means that a resent copy cannot be recognised
+	Events []Event // may be empty in a request with a chunk
 }
 
 // tally is what a batch adds to the metrics of one mode, once it is stored.
@@ -50,7 +50,9 @@ type decoder struct {
 	loan  *loan
 	inner scanner // of packed payloads, which the request's own scan sees as one value
 	batch batch
-	used  int64 // by the request being decoded, of MaxDecompressedBytes
+	// Of the request being decoded:
+	used      int64 // of MaxDecompressedBytes
+	malformed int   // entries that are not [time, map]
 }
 
 func newDecoder(cfg Config, l *loan) *decoder {
@@ -101,7 +103,7 @@ func (d *decoder) add(ctx context.Context, b []byte, s *scanner) error {
 	if m == modePacked && opts.gzip {
 		m = modeCompressed
 	}
-	d.used = 0
+	d.used, d.malformed = 0, 0
 	events, err := d.entries(ctx, m, tag, b, s)
 	if err != nil {
 		return err
@@ -115,6 +117,7 @@ func (d *decoder) append(m mode, size int, events []Event, opts options) {
 	t.requests++
 	t.events += len(events)
 	t.bytes += size
+	d.batch.malformed += d.malformed
 	if len(opts.chunk) > 0 {
 		d.batch.acks = append(append(d.batch.acks, ackHead...), opts.chunk...)
 		d.batch.ackCount++
@@ -259,6 +262,6 @@ func (d *decoder) keep(ctx context.Context, parts ...[]byte) ([]byte, error) {
 	for _, p := range parts {
 		record = append(record, p...)
 	}
-	d.batch.malformed++
+	d.malformed++
 	return record, nil
 }

@@ -1,0 +1,113 @@
+package spool
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
+
+// disk is every operation by which the log touches its directory, so that a test
+// can put a failing or forgetful one underneath.
+type disk interface {
+	// Create makes an empty file, in place of one that is there.
+	Create(name string) (file, error)
+	Open(name string) (file, error)
+	// List returns the names of the regular files in dir, sorted.
+	List(dir string) ([]string, error)
+	Rename(from, to string) error
+	Remove(name string) error
+	// SyncDir makes creations, renames and removals in dir durable.
+	SyncDir(dir string) error
+}
+
+// file is an open file of a disk.
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Size() (int64, error)
+	Truncate(size int64) error
+	// Sync makes content and size durable.
+	Sync() error
+}
+
+// localDisk is the operating system's file system.
+type localDisk struct{}
+
+// The lines of containers may hold secrets: nobody but the owner reads them.
+const (
+	fileMode = 0o600
+	dirMode  = 0o700
+)
+
+func (localDisk) Create(name string) (file, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	return localFile{f}, nil
+}
+
+func (localDisk) Open(name string) (file, error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	return localFile{f}, nil
+}
+
+func (localDisk) List(dir string) ([]string, error) {
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range found {
+		if e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (localDisk) Rename(from, to string) error { return os.Rename(from, to) }
+func (localDisk) Remove(name string) error     { return os.Remove(name) }
+
+func (localDisk) SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+type localFile struct{ *os.File }
+
+func (f localFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (f localFile) Sync() error {
+	for {
+		if err := dataSync(f.File); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+// makeDir creates dir and makes its own entry durable: a directory lost in a
+// power cut takes everything acknowledged with it.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	return localDisk{}.SyncDir(filepath.Dir(dir))
+}
