@@ -261,6 +261,7 @@ func held(m *member) (n int) {
 }
 
 func TestTwoWorkersShareFourShardsAndOneDies(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 4)
 	a := s.start(testConfig("a"))
 	s.eventually("the first worker has all shards", func() bool { return held(a) == 4 })
@@ -286,6 +287,7 @@ func TestTwoWorkersShareFourShardsAndOneDies(t *testing.T) {
 }
 
 func TestAStopDeliversAndANewStartGoesOn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 2)
 	cfg := testConfig("a")
 	cfg.Policy.MaxAge = time.Hour // only the stop flushes
@@ -310,6 +312,7 @@ func TestAStopDeliversAndANewStartGoesOn(t *testing.T) {
 }
 
 func TestFaultsOfTheServicesLoseAndDoubleNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 3)
 	a, b := s.start(testConfig("a")), s.start(testConfig("b"))
 	s.eventually("all shards are read", func() bool { return held(a)+held(b) == 3 })
@@ -340,6 +343,7 @@ func TestFaultsOfTheServicesLoseAndDoubleNothing(t *testing.T) {
 }
 
 func TestASplitWhileReading(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	a := s.start(testConfig("a"))
 	s.send(40)
@@ -369,6 +373,7 @@ func TestASplitWhileReading(t *testing.T) {
 }
 
 func TestWhatCannotBeDecodedIsStored(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	a := s.start(testConfig("a"))
 	s.put("k", []byte{0xff, 0xfe, 0xfd})
@@ -386,6 +391,7 @@ func TestWhatCannotBeDecodedIsStored(t *testing.T) {
 }
 
 func TestAStreamCreatedAnewIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	a := s.start(testConfig("a"))
 	s.eventually("the shard is read", func() bool { return held(a) == 1 })
@@ -404,6 +410,7 @@ func TestAStreamCreatedAnewIsRefused(t *testing.T) {
 }
 
 func TestAFirstStartAtLatestLosesNothingThatArrivesAfterwards(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	cfg := testConfig("a")
 	cfg.Start = consumers.StartLatest
