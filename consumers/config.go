@@ -51,7 +51,7 @@ type Config struct {
 // DefaultConfig names no group.
 //
 // The lease arithmetic is lease.DefaultConfig's. 65,536 lanes are what 10,000
-// forwarders leave on a shard in six restarts each; the map then takes about 8 MB
+// forwarders leave on a shard in six restarts each; the map then takes about 10 MB
 // of memory per shard and three items of the state table. 25 s to drain lie below
 // the 30 s that ECS gives a container before it kills it.
 func DefaultConfig() Config {

@@ -132,6 +132,7 @@ func (s *shard) checkpoint(held context.Context, final bool) error {
 		return err
 	}
 	s.durable, s.written = "", time.Now()
+	s.metrics.lanes.WithLabelValues(string(s.id)).Set(float64(len(s.marks.at)))
 	s.showLag()
 	if old != nil && *old != *s.kept {
 		s.forget(held, *old)

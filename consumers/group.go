@@ -130,7 +130,9 @@ func (g *Group) prepare(ctx context.Context) error {
 }
 
 func (g *Group) introduce(ctx context.Context) error {
-	description, err := stream.Describe(ctx, g.kinesis, g.ref)
+	asking, cancel := g.bounded(ctx)
+	defer cancel()
+	description, err := stream.Describe(asking, g.kinesis, g.ref)
 	if err != nil {
 		return err
 	}
@@ -167,6 +169,12 @@ func (g *Group) introduce(ctx context.Context) error {
 	return nil
 }
 
+// bounded is for calls about the stream: the SDK retries them, and several pages
+// may come.
+func (g *Group) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 10*g.cfg.AttemptTimeout)
+}
+
 // found writes down the first start of a group.
 func (g *Group) found(ctx context.Context, d stream.Description) (lease.Group, error) {
 	now := time.Now()
@@ -183,7 +191,9 @@ func (g *Group) found(ctx context.Context, d stream.Description) (lease.Group, e
 		group.StartTime = t
 	case StartLatest:
 		group.StartTime = now.Add(-latestMargin)
-		shards, err := stream.ListShards(ctx, g.kinesis, g.ref)
+		listing, cancel := g.bounded(ctx)
+		defer cancel()
+		shards, err := stream.ListShards(listing, g.kinesis, g.ref)
 		if err != nil {
 			return group, err
 		}

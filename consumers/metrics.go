@@ -50,6 +50,7 @@ type metrics struct {
 	shards        prometheus.Gauge
 	lag           *prometheus.GaugeVec
 	parked        *prometheus.GaugeVec
+	lanes         *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer, held func() float64) *metrics {
@@ -75,13 +76,14 @@ func newMetrics(reg prometheus.Registerer, held func() float64) *metrics {
 		lag:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("lag_seconds"), Help: "Time from the arrival of the oldest record that is not durable, or the reader's time behind the tip if longer."}, []string{"shard"}),
 		parked:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("parked"), Help: "1 while a failure keeps a shard from being delivered."}, []string{"shard"}),
 	}
+	m.lanes = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("dedup_lanes"), Help: "Entries of a shard's de-duplication map."}, []string{"shard"})
 	m.records.metric = counter("records_total", "Records taken from the stream.")
 	m.events.metric = counter("events_total", "Events taken from the stream.")
 	m.bytes.metric = counter("decoded_bytes_total", "Decoded bytes taken from the stream.")
 	m.duplicates.metric = counter("duplicates_total", "Events dropped because they were delivered before.")
 	m.rejects.metric = counter("rejects_total", "Pieces of input that no decoder understood.")
 	m.flushes.metric = counter("flushes_total", "Ranges made durable.")
-	reg.MustRegister(m.flushSeconds, m.retries, m.stopped, m.shards, m.lag, m.parked,
+	reg.MustRegister(m.flushSeconds, m.retries, m.stopped, m.shards, m.lag, m.parked, m.lanes,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("held_bytes"), Help: "Bytes held by all sinks of this worker."}, held))
 	for _, step := range []string{stepOpen, stepRead, stepAppend, stepRejects, stepFlush, stepMap} {
 		m.retries.WithLabelValues(step)
@@ -104,4 +106,5 @@ func (m *metrics) counters() Counters {
 func (m *metrics) forget(id stream.ShardID) {
 	m.lag.DeleteLabelValues(string(id))
 	m.parked.DeleteLabelValues(string(id))
+	m.lanes.DeleteLabelValues(string(id))
 }

@@ -14,7 +14,7 @@ import (
 // tick looks at the stream and the table once and acts on it. Whatever fails is
 // tried at the next tick; the shards already held do not depend on it.
 func (g *Group) tick(ctx, held context.Context, running *sync.WaitGroup) {
-	listing, cancel := context.WithTimeout(ctx, 10*g.cfg.AttemptTimeout)
+	listing, cancel := g.bounded(ctx)
 	shards, err := stream.ListShards(listing, g.kinesis, g.ref)
 	cancel()
 	if err != nil {
@@ -107,7 +107,9 @@ func (g *Group) reportExpired(ids []stream.ShardID) {
 const takers = 16
 
 // take acquires leases side by side, so that a whole share takes about as long as
-// one, and starts their shards.
+// one, and starts their shards. An acquisition under way is not cut off when
+// reading ends: unresolved it would keep the shard from everybody until it runs
+// out.
 func (g *Group) take(ctx, held context.Context, v view, items []lease.Item, running *sync.WaitGroup) {
 	listed := make(map[stream.ShardID]stream.Shard, len(v.shards))
 	for _, s := range v.shards {
@@ -127,7 +129,7 @@ func (g *Group) take(ctx, held context.Context, v view, items []lease.Item, runn
 		tokens <- struct{}{}
 		taking.Go(func() {
 			defer func() { <-tokens }()
-			l, err := g.table.Acquire(ctx, item)
+			l, err := g.table.Acquire(held, item)
 			if err != nil {
 				if !errors.Is(err, lease.ErrLost) {
 					g.warn(ctx, "lease not acquired", err)

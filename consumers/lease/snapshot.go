@@ -139,9 +139,9 @@ func (t *Table) remove(ctx context.Context, key string) (attributes, error) {
 // removes less, never too much. It scans the whole state table: once per start of
 // a worker is enough.
 func (t *Table) Sweep(ctx context.Context, items []Item) (int, error) {
-	checkpoints := make(map[stream.ShardID]stream.SequenceNumber, len(items))
+	known := make(map[stream.ShardID]Item, len(items))
 	for _, i := range items {
-		checkpoints[i.Shard] = i.Checkpoint
+		known[i.Shard] = i
 	}
 	var stale []string
 	in := &dynamodb.ScanInput{
@@ -152,7 +152,7 @@ func (t *Table) Sweep(ctx context.Context, items []Item) (int, error) {
 	err := t.scan(ctx, in, func(a attributes) error {
 		r := row{a: a}
 		key := r.text(attrKey)
-		if shard, sequence, ok := parseKey(key); ok && before(sequence, checkpoints[shard]) {
+		if p, ok := parseKey(key); ok && passed(p, known[p.Shard]) {
 			stale = append(stale, key)
 		}
 		return r.err
@@ -169,11 +169,19 @@ func (t *Table) Sweep(ctx context.Context, items []Item) (int, error) {
 	return len(stale), nil
 }
 
+// passed reports whether a shard is beyond a place for good. A later generation
+// than the item's is not: the shard was reset since the item was read.
+func passed(p Place, i Item) bool {
+	return p.Generation == i.Generation && before(p.Sequence, i.Checkpoint)
+}
+
 // parseKey reads the place of a snapshot or of a chunk of one.
-func parseKey(key string) (stream.ShardID, stream.SequenceNumber, bool) {
+func parseKey(key string) (Place, bool) {
 	part := strings.Split(key, "/")
-	if len(part) < 4 || part[0] != "map" || !isSequence(stream.SequenceNumber(part[3])) {
-		return "", "", false
+	if len(part) < 4 || part[0] != "map" {
+		return Place{}, false
 	}
-	return stream.ShardID(part[1]), stream.SequenceNumber(part[3]), true
+	generation, err := strconv.ParseUint(part[2], 10, 64)
+	p := Place{Shard: stream.ShardID(part[1]), Generation: generation, Sequence: stream.SequenceNumber(part[3])}
+	return p, err == nil && isSequence(p.Sequence)
 }

@@ -252,10 +252,11 @@ func TestSweepLeavesWhatACheckpointNeeds(t *testing.T) {
 		_, err := table.OpenGroup(t.Context(), group())
 		must(t, err)
 		keep := []lease.Place{
+			{Shard: shard0, Sequence: "99", Generation: 1}, // reset since the list was read
 			{Shard: shard0, Sequence: "100"}, {Shard: shard0, Sequence: "101"}, {Shard: shard0, Sequence: lease.ShardEnd},
 			{Shard: "shardId-000000000007", Sequence: "1"}, // of a lease unknown at the time of the list
 		}
-		stale := []lease.Place{{Shard: shard0, Sequence: "9"}, {Shard: shard0, Sequence: "99", Generation: 1}}
+		stale := []lease.Place{{Shard: shard0, Sequence: "9"}, {Shard: shard0, Sequence: "99"}}
 		for _, place := range append(keep, stale...) {
 			must(t, table.PutSnapshot(t.Context(), place, noise(400_000)))
 		}
