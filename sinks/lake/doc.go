@@ -29,5 +29,13 @@
 //
 // Partitions go by event time in UTC, or by arrival when both are farther apart
 // than the plan's window. Rows are sorted by service, time, sequence number and
-// index. Columns are described at layout; docs of each column stand there.
+// index. The type layout describes the columns. Lines are kept byte by byte: in
+// the column line where they are UTF-8, else in line_bytes. Text of metadata that
+// is not UTF-8 gets U+FFFD for what is wrong.
+//
+// # Memory
+//
+// Appended events stay as they are until the flush; the engine bounds them by
+// Size. Encoding takes one partition of a sink at a time, and all sinks together
+// share Config.EncodeBytes.
 package lake

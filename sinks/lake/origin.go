@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -16,12 +17,11 @@ type originValues struct {
 	values  []parquet.Value
 }
 
+// noOrigin stands for a missing one. Nobody writes to it.
 var noOrigin schema.Origin
 
 func (e *encoder) origin(o *schema.Origin) *originValues {
-	if o == nil {
-		o = &noOrigin
-	}
+	o = cmp.Or(o, &noOrigin)
 	v := e.origins[o]
 	if v == nil {
 		v = newOriginValues(o)

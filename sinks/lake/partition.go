@@ -85,12 +85,11 @@ func (p *pending) add(b stream.Batch) int64 {
 }
 
 func (p *pending) addEvent(e *schema.Event, arrival int64) {
-	r := row{event: e, kind: e.Kind, record: int32(len(p.records) - 1), time: e.Time}
+	origin := cmp.Or(e.Origin, &noOrigin)
+	r := row{event: e, kind: e.Kind, record: int32(len(p.records) - 1), time: e.Time, service: origin.Service}
 	if e.Kind == schema.KindUnset {
-		v := p.plan.classifier.Classify(e.Line, e.Origin, e.Time, arrival)
+		v := p.plan.classifier.Classify(e.Line, origin, e.Time, arrival)
 		r.kind, r.service, r.time = v.Kind, v.Service, v.Time
-	} else if e.Origin != nil {
-		r.service = e.Origin.Service
 	}
 	r.service = validText(r.service)
 

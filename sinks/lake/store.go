@@ -25,9 +25,6 @@ type s3API interface {
 // errExists is a PUT's answer that the key is taken.
 var errExists = errors.New("object exists")
 
-// errGone is a GET's answer that there is no such key.
-var errGone = errors.New("object is not there")
-
 // store speaks to S3, one attempt per call: the engine repeats the whole flush,
 // and names make that cheap.
 type store struct {
@@ -90,7 +87,7 @@ func (s *store) tail(ctx context.Context, bucket, key string, n int64) (stored, 
 
 // get reads at most limit bytes; an answer with more is an error.
 func (s *store) get(ctx context.Context, bucket, key string, limit int64, rng string) (stored, error) {
-	ctx, cancel := s.attempt(ctx, int(limit))
+	ctx, cancel := s.attempt(ctx, 0)
 	defer cancel()
 	in := &s3.GetObjectInput{Bucket: &bucket, Key: &key}
 	if rng != "" {
@@ -98,9 +95,6 @@ func (s *store) get(ctx context.Context, bucket, key string, limit int64, rng st
 	}
 	out, err := s.api.GetObject(ctx, in, once)
 	if err != nil {
-		if status(err) == http.StatusNotFound {
-			return stored{}, errGone
-		}
 		return stored{}, err
 	}
 	defer out.Body.Close()
