@@ -3,5 +3,20 @@
 //
 // Words: a record has one sequence number and is never split; a range is a run
 // of consecutive records of one shard, both ends included; publish means to
-// store in the stream.
+// store in the stream; lag is the time behind the tip.
+//
+// A [Producer] groups the records of many lanes into PutRecords requests and
+// retries only what failed. It keeps the order of a lane because a lane publishes
+// one record at a time. It delivers at least once: a request whose answer was
+// lost is sent again.
+//
+// A [Reader] polls one shard and hands out one decoded record per call, in the
+// order of the sequence numbers, each once in the Reader's life. It never skips
+// what it cannot decode: that travels as rejects in the [Batch].
+//
+// Both retry by themselves whatever a retry can mend, with the SDK's own retries
+// off, so that one layer decides. What no retry mends is marked [Permanent].
+// Limits of the service named in this package are those of
+// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+// and of the API reference of the call in question.
 package stream

@@ -1,0 +1,45 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Acquire takes the lease of an item that is free or that Watch found expired. Of
+// several workers that saw the same item one succeeds, the others get ErrLost.
+// The claim, whoever made it, ends with it.
+func (t *Table) Acquire(ctx context.Context, seen Item) (*Lease, error) {
+	generation, err := t.generation(ctx, seen.Shard)
+	if err != nil {
+		return nil, fmt.Errorf("acquire lease %s: %w", seen.Shard, err)
+	}
+	sent := time.Now()
+	want := seen
+	want.Owner, want.Claim = t.cfg.Worker, ""
+	want.Generation = max(seen.Generation, generation)
+	t.stamp(&want, sent)
+	bounded, cancel := context.WithDeadline(ctx, sent.Add(t.cfg.Duration))
+	defer cancel()
+	got, err := t.replace(bounded, seen, want, unmoved)
+	if err != nil {
+		return nil, fmt.Errorf("acquire lease %s: %w", seen.Shard, err)
+	}
+	return &Lease{table: t, item: got, until: sent.Add(t.cfg.Duration)}, nil
+}
+
+// Claim asks the owner to finish what it reads and hand over. It does not touch
+// the counter: the owner's next write must not fail for it. ErrLost means that
+// the item has moved since it was seen; look again.
+func (t *Table) Claim(ctx context.Context, seen Item) error {
+	want := seen
+	want.Claim = t.cfg.Worker
+	_, err := t.update(ctx, seen, want, unclaimed)
+	if isConditionFailed(err) {
+		err = ErrLost
+	}
+	if err != nil {
+		return fmt.Errorf("claim lease %s: %w", seen.Shard, err)
+	}
+	return nil
+}

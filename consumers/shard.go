@@ -1,0 +1,328 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"tributary/consumers/lease"
+	"tributary/stream"
+)
+
+// reader hands out the records of one shard. *stream.Reader.
+type reader interface {
+	Next(ctx context.Context) (stream.Batch, error)
+	Behind() time.Duration
+}
+
+// right is the right to read a shard.
+type right interface {
+	Item() lease.Item
+	Valid() bool   // still held, as far as anyone can know
+	Claimed() bool // another worker asks for it
+}
+
+// positions are written under that right.
+type positions interface {
+	Prepare(ctx context.Context, p lease.Pending) error
+	Checkpoint(ctx context.Context, s stream.SequenceNumber) error
+}
+
+// holding is a held lease. *lease.Lease.
+type holding interface {
+	right
+	positions
+}
+
+// snapshots keep de-duplication maps. *lease.Table.
+type snapshots interface {
+	PutSnapshot(ctx context.Context, p lease.Place, data []byte) error
+	Snapshot(ctx context.Context, p lease.Place) ([]byte, bool, error)
+	DropSnapshot(ctx context.Context, p lease.Place) error
+}
+
+// plans keep plan texts. *lease.Table.
+type plans interface {
+	Plan(ctx context.Context, hash string) (string, error)
+}
+
+// plan is a destination's text and its hash in the state table.
+type plan struct{ text, hash string }
+
+// fixed is what all shards of a worker share.
+type fixed struct {
+	policy  Policy // with the range_bytes of the group
+	entries int    // de-duplication map, of the group
+	dest    Destination
+	plan    plan // today's
+	rejects RejectStore
+	maps    snapshots
+	plans   plans
+	budget  *budget
+	replays chan struct{} // one token: each replay may need a whole range of memory
+	metrics *metrics
+	log     *slog.Logger
+}
+
+// shard delivers one leased shard. One goroutine runs it and owns all of it,
+// progress excepted.
+type shard struct {
+	*fixed
+	id       stream.ShardID
+	lease    holding
+	open     func(from stream.Position) (reader, error)
+	start    stream.Position // where to begin without a checkpoint
+	parents  []lease.Place   // the final maps to begin with, without a checkpoint
+	progress progress
+	log      *slog.Logger
+
+	// One life: from opening to the end or the next failure.
+	reader  reader
+	sink    Sink
+	marks   *marks
+	kept    *lease.Place // the newest stored map
+	keptAt  time.Time
+	span    span
+	durable stream.SequenceNumber // flushed, to be checkpointed; "" = nothing
+	written time.Time             // of the last checkpoint
+	moved   bool                  // something became durable in this life
+}
+
+// Why a life ended although the shard is still held and reading goes on.
+var (
+	errStuck = errors.New("flush does not succeed: sink dropped, records are read again later")
+	errPanic = errors.New("panic")
+)
+
+// run delivers until reading ends, the lease is claimed, or the shard is read to
+// its end: nil, give the lease up. Otherwise the lease is lost or the time to
+// drain is over; held's cause tells.
+func (s *shard) run(reading, held context.Context) error {
+	for failures := 0; ; {
+		err := s.live(reading, held)
+		s.drop()
+		if err == nil {
+			return nil
+		}
+		if cause := context.Cause(held); cause != nil {
+			return fmt.Errorf("%w: %w", cause, err)
+		}
+		if errors.Is(err, lease.ErrLost) {
+			return err
+		}
+		if s.moved {
+			failures = 0
+		}
+		if over := s.rest(reading, failures, err); over {
+			return nil
+		}
+		failures++
+	}
+}
+
+// rest waits after a failure, long after one that nobody but a person or a new
+// release will mend. It holds the lease all the while: another worker would fail
+// the same way, and one poisoned shard would keep all of them busy. It reports
+// whether to give up the lease instead: somebody claims it, or reading ends.
+func (s *shard) rest(reading context.Context, failures int, err error) (over bool) {
+	state, pause := StateRetrying, backoff(failures)
+	switch {
+	case stream.IsPermanent(err) || errors.Is(err, errPanic):
+		state, pause = StateParked, s.policy.ParkedRetry<<min(failures, 4)
+	case errors.Is(err, errStuck):
+		state, pause = StateStuck, s.policy.ParkedRetry<<min(failures, 4)
+	}
+	s.progress.set(state, err)
+	s.metrics.stopped.WithLabelValues(string(state)).Inc()
+	if state != StateRetrying {
+		s.metrics.parked.WithLabelValues(string(s.id)).Set(1)
+	}
+	s.log.Error("shard stopped", "state", string(state), "retry_in", pause, "error", err)
+	for until := time.Now().Add(pause); ; {
+		left := time.Until(until)
+		if left <= 0 {
+			return false
+		}
+		if sleep(reading, min(left, time.Second)) != nil || s.lease.Claimed() || !s.lease.Valid() {
+			return true
+		}
+	}
+}
+
+// live opens, replays what is pending and reads. A panic below, most likely in a
+// sink, ends this life only: the other shards go on.
+func (s *shard) live(reading, held context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: %v", errPanic, p)
+		}
+	}()
+	s.moved = false
+	s.progress.set(StateOpening, nil)
+	if err := s.recall(held); err != nil {
+		return err
+	}
+	if p := s.lease.Item().Pending; p != nil {
+		if done, err := s.replay(reading, held, *p); err != nil || !done {
+			return err
+		}
+	}
+	if err := s.begin(held, s.plan.text, s.from()); err != nil {
+		return err
+	}
+	s.progress.set(StateReading, nil)
+	s.metrics.parked.WithLabelValues(string(s.id)).Set(0)
+	return s.read(reading, held)
+}
+
+// from is the position behind the checkpoint.
+func (s *shard) from() stream.Position {
+	if at := s.lease.Item().Checkpoint; at != "" {
+		return stream.After(at)
+	}
+	return s.start
+}
+
+// begin opens the sink for a plan and the reader at a position.
+func (s *shard) begin(held context.Context, planText string, from stream.Position) (err error) {
+	if s.sink, err = s.dest.Open(held, s.id, planText); err != nil {
+		return fmt.Errorf("open sink: %w", err)
+	}
+	if s.reader, err = s.open(from); err != nil {
+		return fmt.Errorf("open reader: %w", err)
+	}
+	return nil
+}
+
+// drop forgets everything that is not durable.
+func (s *shard) drop() {
+	s.sink, s.reader, s.marks = nil, nil, nil
+	s.span, s.durable = span{}, ""
+	s.budget.drop(s.id)
+}
+
+// read takes records until reading ends, the lease is claimed or the shard ends.
+func (s *shard) read(reading, held context.Context) error {
+	for {
+		if !s.lease.Valid() {
+			return lease.ErrLost
+		}
+		if reading.Err() != nil || s.lease.Claimed() {
+			return s.finish(held)
+		}
+		if err := s.flushIfDue(held); err != nil {
+			return err
+		}
+		b, err := s.reader.Next(reading)
+		switch {
+		case errors.Is(err, stream.ErrShardClosed):
+			return s.end(held)
+		case err != nil && reading.Err() != nil:
+			return s.finish(held)
+		case err != nil:
+			// The stream may be gone: what was taken cannot be read again, so it is
+			// delivered before the error counts.
+			return errors.Join(fmt.Errorf("read: %w", err), s.finish(held))
+		case b.Sequence == "":
+			s.showLag()
+			continue
+		}
+		if stop, err := s.take(reading, held, b); err != nil {
+			return err
+		} else if stop {
+			return s.finish(held)
+		}
+	}
+}
+
+// take appends one record, after the flush that makes room for it if need be. It
+// reports stop when reading ended or the lease was claimed in the meantime: the
+// record then counts as never read.
+func (s *shard) take(reading, held context.Context, b stream.Batch) (stop bool, err error) {
+	if !s.span.empty() && s.span.bytes+cost(b) > s.policy.RangeBytes {
+		if err := s.flush(held); err != nil {
+			return false, err
+		}
+	}
+	for {
+		switch s.budget.admit(reading, s.id, cost(b)) {
+		case admitted:
+			return false, s.append(b)
+		case flushFirst:
+			err = s.flush(held)
+		case askAgain:
+			err = s.flushIfDue(held)
+		}
+		if err != nil {
+			return false, err
+		}
+		if reading.Err() != nil || s.lease.Claimed() {
+			return true, nil
+		}
+	}
+}
+
+// cost is what a record counts toward a range: its decoded bytes before
+// de-duplication, and what could not be decoded.
+func cost(b stream.Batch) int64 {
+	n := b.Bytes
+	for i := range b.Rejects {
+		n += int64(len(b.Rejects[i].Data))
+	}
+	return n
+}
+
+// append gives a record to the sink, without the events delivered before, and
+// makes it part of the range.
+func (s *shard) append(b stream.Batch) error {
+	s.span.add(b, time.Now())
+	s.metrics.records.add(1)
+	s.metrics.bytes.add(int(b.Bytes))
+	s.metrics.events.add(len(b.Events))
+	s.metrics.rejects.add(len(b.Rejects))
+	s.metrics.duplicates.add(s.marks.drop(&b))
+	if len(b.Events) > 0 || len(b.Rejects) > 0 {
+		if err := s.sink.Append(b); err != nil {
+			return fmt.Errorf("append %s: %w", b.Sequence, err)
+		}
+	}
+	s.budget.hold(s.id, s.held())
+	s.showLag()
+	return nil
+}
+
+// held is what this shard holds in memory: events, and rejects not yet stored.
+func (s *shard) held() int64 { return s.sink.Size() + s.span.rejectBytes }
+
+func (s *shard) showLag() {
+	lag := s.progress.reached(s.reader.Behind(), s.span.arrival)
+	s.metrics.lag.WithLabelValues(string(s.id)).Set(lag.Seconds())
+}
+
+// span is the range being filled.
+type span struct {
+	first, last stream.SequenceNumber
+	bytes       int64     // see cost
+	since       time.Time // of the first record here
+	arrival     time.Time // of the first record in the stream
+	rejects     []Reject
+	rejectBytes int64
+}
+
+func (p *span) empty() bool { return p.first == "" }
+
+func (p *span) add(b stream.Batch, now time.Time) {
+	if p.empty() {
+		p.first, p.since, p.arrival = b.Sequence, now, b.Arrival
+	}
+	p.last = b.Sequence
+	p.bytes += cost(b)
+	for _, r := range b.Rejects {
+		p.rejects = append(p.rejects, Reject{Sequence: b.Sequence, Arrival: b.Arrival, Reject: r})
+		p.rejectBytes += int64(len(r.Data))
+	}
+}

@@ -1,0 +1,51 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is where the endpoints keep their state and how true to the services they are.
+type Config struct {
+	// Dir holds everything; it is made when missing. Used by one process at a time.
+	Dir string `koanf:"dir" json:"dir"`
+	// Limits applies the rates of real Kinesis shards, writes and reads, and throttles above them.
+	Limits bool `koanf:"limits" json:"limits"`
+	// SegmentBytes is the size at which a shard's file is closed and a new one begun. Retention deletes whole files.
+	SegmentBytes int64 `koanf:"segment_bytes" json:"segment_bytes"`
+	// InFlightBytes bounds the memory of all Kinesis calls being served; further calls wait their turn.
+	InFlightBytes int64 `koanf:"in_flight_bytes" json:"in_flight_bytes"`
+	// ShutdownTimeout is how long calls under way may take after the end was asked for; then their connections are cut.
+	ShutdownTimeout time.Duration `koanf:"shutdown_timeout" json:"shutdown_timeout"`
+}
+
+// DefaultConfig keeps state in ./data, without limits.
+func DefaultConfig() Config {
+	return Config{
+		Dir: "data",
+		// A full shard (1 MiB/s) fills a segment in about a minute: 1,440 files a shard and day at most.
+		SegmentBytes: 64 << 20,
+		// Six of the largest calls at once: 10 MiB of records are 13.4 MiB of base64, held beside their text, twice over.
+		InFlightBytes:   256 << 20,
+		ShutdownTimeout: 5 * time.Second,
+	}
+}
+
+// Validate returns all faults of c at once.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Dir == "" {
+		faults = append(faults, errors.New("dir is empty: name the directory that keeps the endpoints' state"))
+	}
+	if c.SegmentBytes < 1<<20 || c.SegmentBytes > 1<<30 {
+		faults = append(faults, fmt.Errorf("segment_bytes is %d: want 1 MiB to 1 GiB", c.SegmentBytes))
+	}
+	if c.InFlightBytes < 64<<20 {
+		faults = append(faults, fmt.Errorf("in_flight_bytes is %d: want 64 MiB or more, the largest call needs that", c.InFlightBytes))
+	}
+	if c.ShutdownTimeout <= 0 || c.ShutdownTimeout > time.Minute {
+		faults = append(faults, fmt.Errorf("shutdown_timeout is %s: want more than 0s, at most 1m", c.ShutdownTimeout))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,11 @@
+// Package fault makes the embedded endpoints misbehave on demand, the way the real services do now and then.
+//
+// A [Set] holds rules. Each [Rule] names calls by service and operation and says what happens to every Nth of them. Rules count,
+// they do not throw dice: the same calls in the same order meet the same faults, so a test that fails once fails again.
+//
+// Words: a call is one HTTP request; a hit is a call (or a record, or a read) to which a rule did something.
+//
+// Two kinds of action exist. [Throttle], [Error], [Delay], [LoseResponse] and [DelayCommit] befall a whole call and are applied by
+// [Set.Handler], in front of a service. [ThrottleRecords] and [Stale] only make sense inside a service, which asks [Set.Strikes]
+// at the place where it matters.
+package fault

@@ -1,0 +1,252 @@
+package kinesis
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+const (
+	iteratorLife   = 5 * time.Minute
+	maxGetRecords  = 10_000
+	maxAnswerBytes = 10 << 20 // of data and keys
+	// recordTextBytes is what a record takes in an answer beside its data and key.
+	recordTextBytes = 192
+)
+
+type getShardIteratorInput struct {
+	streamRef
+	ShardID                string `json:"ShardId"`
+	ShardIteratorType      string
+	StartingSequenceNumber *string
+	Timestamp              *timestamp
+	DryRun                 bool
+}
+
+type getShardIteratorOutput struct{ ShardIterator string }
+
+// An iterator is the content of a ShardIterator.
+type iterator struct {
+	Stream    string
+	CreatedMS int64
+	Shard     string
+	Position  uint64
+	AtMS      int64 // when it was given
+}
+
+func (c *call) getShardIterator(in getShardIteratorInput) (getShardIteratorOutput, error) {
+	if in.DryRun {
+		return getShardIteratorOutput{}, unsupported("DryRun")
+	}
+	st, unlock, err := c.stream(in.streamRef)
+	if err != nil {
+		return getShardIteratorOutput{}, err
+	}
+	defer unlock()
+	sh, ok := st.shard(in.ShardID)
+	if !ok || sh.meta.expired(st.horizon(c.now)) {
+		return getShardIteratorOutput{}, noShard(st, in.ShardID)
+	}
+	position, err := c.position(st, sh, in)
+	if err != nil {
+		return getShardIteratorOutput{}, err
+	}
+	return getShardIteratorOutput{st.iterator(sh, position, c.now)}, nil
+}
+
+func (st *stream) iterator(sh *shard, position uint64, now time.Time) string {
+	return sealToken(iteratorToken, iterator{st.meta.Name, st.meta.CreatedMS, sh.meta.ID, position, now.UnixMilli()})
+}
+
+func (c *call) position(st *stream, sh *shard, in getShardIteratorInput) (uint64, error) {
+	bySequence := in.ShardIteratorType == "AT_SEQUENCE_NUMBER" || in.ShardIteratorType == "AFTER_SEQUENCE_NUMBER"
+	if (in.StartingSequenceNumber != nil) != bySequence {
+		return 0, invalidArgument("StartingSequenceNumber goes with AT_SEQUENCE_NUMBER and AFTER_SEQUENCE_NUMBER and with no other type; the type is %s", in.ShardIteratorType)
+	}
+	if (in.Timestamp != nil) != (in.ShardIteratorType == "AT_TIMESTAMP") {
+		return 0, invalidArgument("Timestamp goes with AT_TIMESTAMP and with no other type; the type is %s", in.ShardIteratorType)
+	}
+	switch in.ShardIteratorType {
+	case "TRIM_HORIZON":
+		return 0, nil // whatever is oldest when it is used
+	case "LATEST":
+		return sh.tip(), nil
+	case "AT_TIMESTAMP":
+		return c.positionAt(st, sh, *in.Timestamp)
+	case "AT_SEQUENCE_NUMBER":
+		return st.positionOf(sh, *in.StartingSequenceNumber)
+	case "AFTER_SEQUENCE_NUMBER":
+		n, err := st.positionOf(sh, *in.StartingSequenceNumber)
+		return n + 1, err
+	default:
+		return 0, validation("ShardIteratorType %q is unknown", in.ShardIteratorType)
+	}
+}
+
+// positionOf refuses numbers of other streams and shards. Those of expired records are right: reading starts at the oldest there is.
+func (st *stream) positionOf(sh *shard, sequence string) (uint64, error) {
+	n, err := st.number(sequence)
+	if err == nil && (n < sh.meta.Start || sh.meta.closed() && n > sh.meta.End) {
+		err = fmt.Errorf("it did not come from shard %s", sh.meta.ID)
+	}
+	if err != nil {
+		return 0, invalidArgument("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s is invalid: %v", sequence, sh.meta.ID, st.meta.Name, err)
+	}
+	return n, nil
+}
+
+func (c *call) positionAt(st *stream, sh *shard, at timestamp) (uint64, error) {
+	if int64(at) > c.now.UnixMilli() {
+		return 0, invalidArgument("The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: %d, currentTimestampInMillis: %d", int64(at), c.now.UnixMilli())
+	}
+	position := sh.tip()
+	_, _, err := sh.read(0, max(int64(at), st.horizon(c.now)), func(rec frame) bool {
+		position = rec.number
+		return false
+	})
+	return position, err
+}
+
+type getRecordsInput struct {
+	ShardIterator string
+	Limit         *int
+	StreamARN     string
+	DryRun        bool
+}
+
+func (c *call) getRecords(body []byte) ([]byte, error) {
+	var in getRecordsInput
+	if err := decode(body, &in); err != nil {
+		return nil, err
+	}
+	it, err := c.openIterator(in)
+	if err != nil {
+		return nil, err
+	}
+	st, unlock, err := c.stream(streamRef{StreamName: it.Stream, StreamARN: in.StreamARN})
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	sh, ok := st.shard(it.Shard)
+	if !ok || it.CreatedMS != st.meta.CreatedMS || sh.meta.expired(st.horizon(c.now)) {
+		return nil, noShard(st, it.Shard)
+	}
+	if !sh.admits(c.now) {
+		return nil, refuse(codeThrottled, "%s", throttled(st, sh.meta.ID))
+	}
+	limit := maxGetRecords
+	if in.Limit != nil {
+		limit = *in.Limit
+	}
+	return c.collect(st, sh, it.Position, limit)
+}
+
+func (c *call) openIterator(in getRecordsInput) (iterator, error) {
+	var it iterator
+	if in.DryRun {
+		return it, unsupported("DryRun")
+	}
+	if in.Limit != nil && (*in.Limit < 1 || *in.Limit > maxGetRecords) {
+		return it, invalidArgument("Limit %d: want 1 to %d", *in.Limit, maxGetRecords)
+	}
+	if err := openToken(in.ShardIterator, iteratorToken, &it); err != nil {
+		return it, invalidArgument("Invalid ShardIterator: %v", err)
+	}
+	if given := time.UnixMilli(it.AtMS); c.now.Sub(given) > iteratorLife {
+		return it, refuse("ExpiredIteratorException", "Iterator expired. The iterator was created at time %s while right now it is %s which is further in the future than the tolerated delay of %d milliseconds.",
+			given.UTC().Format(time.RFC3339), c.now.UTC().Format(time.RFC3339), iteratorLife.Milliseconds())
+	}
+	return it, nil
+}
+
+func (sh *shard) admits(now time.Time) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.limits.read(now)
+}
+
+func (sh *shard) answered(bytes int, full bool, now time.Time) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.limits.answered(bytes, full, now)
+}
+
+// collect writes the answer while it reads: the records are held once, in their final form.
+func (c *call) collect(st *stream, sh *shard, position uint64, limit int) ([]byte, error) {
+	unread := sh.unread(position)
+	size := min(unread, maxAnswerBytes)*4/3 + min(unread/(frameBytes+bodyBytes), int64(limit))*recordTextBytes + 4<<10
+	if err := c.reserve(2 * size); err != nil {
+		return nil, err
+	}
+	a := answer{buf: make([]byte, 0, size), st: st, limit: limit}
+	a.buf = append(a.buf, `{"Records":[`...)
+	tip := sh.tip()
+	next, atEnd, err := sh.read(position, st.horizon(c.now), a.add)
+	if err != nil {
+		return nil, err
+	}
+	sh.answered(a.bytes, a.full, c.now)
+	a.buf = append(a.buf, ']')
+	behind := int64(0)
+	if atEnd {
+		next = max(next, tip)
+	} else {
+		behind = max(1, c.now.UnixMilli()-a.lastMS)
+	}
+	a.buf = append(a.buf, `,"MillisBehindLatest":`...)
+	a.buf = strconv.AppendInt(a.buf, behind, 10)
+	if !atEnd || !sh.meta.closed() {
+		a.buf = append(a.buf, `,"NextShardIterator":"`...)
+		a.buf = append(a.buf, st.iterator(sh, next, c.now)...)
+		a.buf = append(a.buf, '"')
+	} else if children := st.children(sh.meta.ID); children != nil {
+		text, err := json.Marshal(children)
+		if err != nil {
+			return nil, fmt.Errorf("write child shards: %w", err)
+		}
+		a.buf = append(append(a.buf, `,"ChildShards":`...), text...)
+	}
+	return append(a.buf, '}'), nil
+}
+
+// An answer collects the records of one GetRecords answer as JSON.
+type answer struct {
+	buf     []byte
+	st      *stream
+	limit   int
+	records int
+	bytes   int // of data and keys
+	full    bool
+	lastMS  int64
+}
+
+func (a *answer) add(rec frame) bool {
+	size := len(rec.data) + len(rec.key)
+	if a.records > 0 && a.bytes+size > maxAnswerBytes {
+		a.full = true
+		return false
+	}
+	if a.records == a.limit {
+		return false
+	}
+	if a.records > 0 {
+		a.buf = append(a.buf, ',')
+	}
+	a.buf = append(a.buf, `{"SequenceNumber":"`...)
+	a.buf = a.st.appendSequence(a.buf, rec.number)
+	a.buf = append(a.buf, `","ApproximateArrivalTimestamp":`...)
+	a.buf = timestamp(rec.ms).appendTo(a.buf)
+	a.buf = append(a.buf, `,"EncryptionType":"NONE","PartitionKey":`...)
+	key, _ := json.Marshal(string(rec.key)) // strings always marshal
+	a.buf = append(a.buf, key...)
+	a.buf = append(a.buf, `,"Data":"`...)
+	a.buf = base64.StdEncoding.AppendEncode(a.buf, rec.data)
+	a.buf = append(a.buf, `"}`...)
+	a.records++
+	a.bytes += size
+	a.lastMS = rec.ms
+	return true
+}

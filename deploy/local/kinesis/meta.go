@@ -1,0 +1,103 @@
+package kinesis
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+const (
+	metaFile    = "stream.json"
+	metaVersion = 1
+)
+
+// streamMeta is what a stream is, records apart. It is replaced as a whole, so that a crash leaves the old or the new one.
+type streamMeta struct {
+	Version        int         `json:"version"`
+	Name           string      `json:"name"`
+	CreatedMS      int64       `json:"created_ms"`
+	RetentionHours int         `json:"retention_hours"`
+	FloorMS        int64       `json:"floor_ms,omitempty"` // what arrived earlier has expired, whatever the retention is now
+	MaxRecordKiB   int         `json:"max_record_kib"`
+	NextShard      int         `json:"next_shard"`
+	Shards         []shardMeta `json:"shards"`
+}
+
+// shardMeta describes one shard. End and ClosedMS are 0 while it is open.
+type shardMeta struct {
+	ID             string  `json:"id"`
+	Parent         string  `json:"parent,omitempty"`
+	AdjacentParent string  `json:"adjacent_parent,omitempty"`
+	From           hashKey `json:"from"`
+	To             hashKey `json:"to"`
+	Start          uint64  `json:"start"`
+	End            uint64  `json:"end,omitempty"`
+	OpenedMS       int64   `json:"opened_ms"`
+	ClosedMS       int64   `json:"closed_ms,omitempty"`
+}
+
+func (m shardMeta) closed() bool { return m.ClosedMS != 0 }
+
+// expired: the shard was closed before the horizon, so all its records have expired.
+func (m shardMeta) expired(horizon int64) bool { return m.closed() && m.ClosedMS < horizon }
+
+func (m shardMeta) owns(k hashKey) bool { return m.From.compare(k) <= 0 && k.compare(m.To) <= 0 }
+
+func shardID(index int) string { return fmt.Sprintf("shardId-%012d", index) }
+
+func (m streamMeta) save(dir string) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write stream metadata: %w", err)
+	}
+	if err := replaceFile(filepath.Join(dir, metaFile), text); err != nil {
+		return fmt.Errorf("write stream metadata: %w", err)
+	}
+	return nil
+}
+
+func loadMeta(dir string) (streamMeta, error) {
+	text, err := os.ReadFile(filepath.Join(dir, metaFile))
+	if err != nil {
+		return streamMeta{}, fmt.Errorf("read stream metadata: %w", err)
+	}
+	var m streamMeta
+	if err := json.Unmarshal(text, &m); err != nil {
+		return streamMeta{}, fmt.Errorf("read stream metadata in %s: %w", dir, err)
+	}
+	if m.Version != metaVersion {
+		return streamMeta{}, fmt.Errorf("read stream metadata in %s: version %d, this program reads %d", dir, m.Version, metaVersion)
+	}
+	return m, nil
+}
+
+// replaceFile leaves the old content or the new one, also after a power cut.
+func replaceFile(path string, content []byte) error {
+	temp := path + ".tmp"
+	f, err := os.Create(temp)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

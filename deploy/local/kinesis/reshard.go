@@ -1,0 +1,114 @@
+package kinesis
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+type splitShardInput struct {
+	streamRef
+	ShardToSplit       string
+	NewStartingHashKey string
+}
+
+func (c *call) splitShard(in splitShardInput) (none, error) {
+	st, unlock, err := c.change(in.streamRef)
+	if err != nil {
+		return none{}, err
+	}
+	defer unlock()
+	parent, ok := st.shard(in.ShardToSplit)
+	if !ok {
+		return none{}, noShard(st, in.ShardToSplit)
+	}
+	if parent.meta.closed() {
+		return none{}, invalidArgument("Shard %s in stream %s is closed and cannot be split.", parent.meta.ID, st.meta.Name)
+	}
+	at, err := parseHashKey(in.NewStartingHashKey)
+	if err != nil {
+		return none{}, invalidArgument("NewStartingHashKey: %v", err)
+	}
+	if at.compare(parent.meta.From) <= 0 || at.compare(parent.meta.To) > 0 {
+		return none{}, invalidArgument("NewStartingHashKey %s leaves a child of shard %s empty: want more than %s, at most %s",
+			at, parent.meta.ID, parent.meta.From, parent.meta.To)
+	}
+	low := shardMeta{Parent: parent.meta.ID, From: parent.meta.From, To: at.before()}
+	high := shardMeta{Parent: parent.meta.ID, From: at, To: parent.meta.To}
+	return none{}, st.reshard([]*shard{parent}, []shardMeta{low, high}, c.now.UnixMilli())
+}
+
+// reshard closes parents and opens children in their place. Writing the metadata is the moment at which it happens: a crash before
+// it leaves directories that open sweeps. The caller holds the stream's lock alone, so every record of a parent has a lower number
+// than its end.
+func (st *stream) reshard(parents []*shard, children []shardMeta, nowMS int64) error {
+	shards, next := st.shards, st.meta.NextShard
+	before := make([]shardMeta, len(parents))
+	for i, p := range parents {
+		before[i] = p.meta
+		// A child opens no earlier than its parent's last record arrived, or AT_TIMESTAMP could miss records in both.
+		nowMS = max(nowMS, p.lastMS, p.meta.OpenedMS+1)
+	}
+	for _, p := range parents {
+		p.meta.End, p.meta.ClosedMS = st.numbers.Add(1), nowMS
+	}
+	err := st.addChildren(children, nowMS)
+	if err == nil {
+		err = st.save()
+	}
+	if err != nil {
+		errs := []error{err}
+		for _, child := range st.shards[len(shards):] {
+			errs = append(errs, child.close())
+		}
+		for i := next; i < st.meta.NextShard; i++ {
+			errs = append(errs, os.RemoveAll(filepath.Join(st.dir, shardID(i))))
+		}
+		st.shards, st.meta.NextShard = shards, next
+		for i, p := range parents {
+			p.meta = before[i]
+		}
+		return errors.Join(errs...)
+	}
+	for _, p := range parents {
+		// The records are in the file; that closing it fails concerns nobody any more.
+		_ = p.close()
+	}
+	return nil
+}
+
+func (st *stream) addChildren(children []shardMeta, nowMS int64) error {
+	for _, child := range children {
+		child.ID, child.Start, child.OpenedMS = st.nextShardID(), st.numbers.Add(1), nowMS
+		if err := st.addShard(child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// children are the shards that a closed shard was split or merged into, as far as they are still there.
+func (st *stream) children(parent string) []childShard {
+	var out []childShard
+	for _, sh := range st.shards {
+		if sh.meta.Parent != parent && sh.meta.AdjacentParent != parent {
+			continue
+		}
+		child := childShard{ShardID: sh.meta.ID, ParentShards: []string{sh.meta.Parent}, HashKeyRange: hashKeyRange{sh.meta.From.String(), sh.meta.To.String()}}
+		if sh.meta.AdjacentParent != "" {
+			child.ParentShards = append(child.ParentShards, sh.meta.AdjacentParent)
+		}
+		out = append(out, child)
+	}
+	return out
+}
+
+type childShard struct {
+	ShardID      string `json:"ShardId"`
+	ParentShards []string
+	HashKeyRange hashKeyRange
+}
+
+func noShard(st *stream, id string) error {
+	return notFound("Shard %s in stream %s under account %s does not exist", id, st.meta.Name, accountID)
+}

@@ -1,0 +1,248 @@
+package kinesis
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	defaultRetentionHours = 24
+	maxRetentionHours     = 8760
+	defaultRecordKiB      = 1024
+	maxRecordKiB          = 10240
+	maxRecordBytes        = maxRecordKiB << 10
+	maxShards             = 10_000
+)
+
+type streamMode struct{ StreamMode string }
+
+type createStreamInput struct {
+	StreamName         string
+	ShardCount         *int
+	MaxRecordSizeInKiB *int
+	StreamModeDetails  *streamMode
+}
+
+func (in createStreamInput) validate() error {
+	if !streamNames.MatchString(in.StreamName) {
+		return validation("StreamName %q: want 1 to 128 of a-z, A-Z, 0-9, _, . and -", in.StreamName)
+	}
+	if in.StreamModeDetails != nil && in.StreamModeDetails.StreamMode != "PROVISIONED" {
+		return unsupported("StreamMode %q: shards are provisioned, give ShardCount", in.StreamModeDetails.StreamMode)
+	}
+	if in.ShardCount == nil || *in.ShardCount < 1 {
+		return validation("ShardCount: want 1 or more")
+	}
+	if *in.ShardCount > maxShards {
+		return refuse("LimitExceededException", "ShardCount %d exceeds the limit of %d", *in.ShardCount, maxShards)
+	}
+	if kib := in.MaxRecordSizeInKiB; kib != nil && (*kib < defaultRecordKiB || *kib > maxRecordKiB) {
+		return validation("MaxRecordSizeInKiB %d: want %d to %d", *kib, defaultRecordKiB, maxRecordKiB)
+	}
+	return nil
+}
+
+func (c *call) createStream(in createStreamInput) (none, error) {
+	if err := in.validate(); err != nil {
+		return none{}, err
+	}
+	s := c.svc
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return none{}, errors.New("the local endpoint is closed")
+	}
+	if _, exists := s.streams[in.StreamName]; exists {
+		return none{}, refuse("ResourceInUseException", "Stream %s under account %s already exists.", in.StreamName, accountID)
+	}
+	// A stream made anew must be told from the deleted one, even when both are made within a millisecond.
+	s.made = max(s.made+1, c.now.UnixMilli())
+	meta := streamMeta{
+		Version: metaVersion, Name: in.StreamName, CreatedMS: s.made,
+		RetentionHours: defaultRetentionHours, MaxRecordKiB: defaultRecordKiB,
+	}
+	if in.MaxRecordSizeInKiB != nil {
+		meta.MaxRecordKiB = *in.MaxRecordSizeInKiB
+	}
+	st, err := createStream(s.opts, s.dir, meta, *in.ShardCount)
+	if err != nil {
+		return none{}, err
+	}
+	s.streams[in.StreamName] = st
+	return none{}, nil
+}
+
+type deleteStreamInput struct {
+	streamRef
+	EnforceConsumerDeletion bool // no registered consumers exist, so either value asks for the same
+}
+
+func (c *call) deleteStream(in deleteStreamInput) (none, error) {
+	st, unlock, err := c.change(in.streamRef)
+	if err != nil {
+		return none{}, err
+	}
+	// One rename is the deletion: a crash leaves the whole stream, or something that open sweeps.
+	doomed := filepath.Join(c.svc.dir, fmt.Sprintf("%s%s-%d", sweptPrefix, st.meta.Name, st.meta.CreatedMS))
+	err = os.Rename(st.dir, doomed)
+	st.deleted = err == nil
+	unlock()
+	if err != nil {
+		return none{}, fmt.Errorf("delete stream: %w", err)
+	}
+	c.svc.mu.Lock()
+	if c.svc.streams[st.meta.Name] == st {
+		delete(c.svc.streams, st.meta.Name)
+	}
+	c.svc.mu.Unlock()
+	if err := errors.Join(st.close(), syncDir(c.svc.dir), os.RemoveAll(doomed)); err != nil {
+		return none{}, fmt.Errorf("delete stream: %w", err)
+	}
+	return none{}, nil
+}
+
+type streamSummary struct {
+	StreamName              string
+	StreamARN               string
+	StreamStatus            string
+	StreamModeDetails       streamMode
+	StreamCreationTimestamp timestamp
+}
+
+func (st *stream) summary() streamSummary {
+	return streamSummary{
+		StreamName: st.meta.Name, StreamARN: arn(st.meta.Name), StreamStatus: "ACTIVE",
+		StreamModeDetails: streamMode{"PROVISIONED"}, StreamCreationTimestamp: timestamp(st.meta.CreatedMS),
+	}
+}
+
+type streamDescription struct {
+	streamSummary
+	RetentionPeriodHours int
+	OpenShardCount       int
+	ConsumerCount        int
+	MaxRecordSizeInKiB   int
+	EncryptionType       string
+	EnhancedMonitoring   []metrics
+}
+
+type metrics struct{ ShardLevelMetrics []string }
+
+type describeStreamSummaryOutput struct{ StreamDescriptionSummary streamDescription }
+
+func (c *call) describeStreamSummary(in streamRef) (describeStreamSummaryOutput, error) {
+	st, unlock, err := c.stream(in)
+	if err != nil {
+		return describeStreamSummaryOutput{}, err
+	}
+	defer unlock()
+	return describeStreamSummaryOutput{streamDescription{
+		streamSummary:        st.summary(),
+		RetentionPeriodHours: st.meta.RetentionHours,
+		OpenShardCount:       st.open(),
+		MaxRecordSizeInKiB:   st.meta.MaxRecordKiB,
+		EncryptionType:       encryptionNone,
+		EnhancedMonitoring:   []metrics{{ShardLevelMetrics: []string{}}},
+	}}, nil
+}
+
+type listStreamsInput struct {
+	ExclusiveStartStreamName string
+	Limit                    *int
+	NextToken                string
+}
+
+type listStreamsOutput struct {
+	StreamNames     []string
+	StreamSummaries []streamSummary
+	HasMoreStreams  bool
+	NextToken       string `json:",omitempty"`
+}
+
+func (c *call) listStreams(in listStreamsInput) (listStreamsOutput, error) {
+	limit := 100
+	if in.Limit != nil {
+		if *in.Limit < 1 || *in.Limit > 10_000 {
+			return listStreamsOutput{}, validation("Limit %d: want 1 to 10000", *in.Limit)
+		}
+		limit = min(limit, *in.Limit)
+	}
+	if in.NextToken != "" && in.ExclusiveStartStreamName != "" {
+		return listStreamsOutput{}, invalidArgument("NextToken and ExclusiveStartStreamName cannot be provided together.")
+	}
+	after := in.ExclusiveStartStreamName
+	if in.NextToken != "" {
+		if err := openToken(in.NextToken, streamsToken, &after); err != nil {
+			return listStreamsOutput{}, invalidArgument("NextToken is invalid: %v", err)
+		}
+	}
+	out := listStreamsOutput{StreamNames: []string{}, StreamSummaries: []streamSummary{}}
+	c.svc.mu.RLock()
+	defer c.svc.mu.RUnlock()
+	for _, name := range slices.Sorted(maps.Keys(c.svc.streams)) {
+		if name <= after {
+			continue
+		}
+		if len(out.StreamNames) == limit {
+			out.HasMoreStreams = true
+			out.NextToken = sealToken(streamsToken, out.StreamNames[limit-1])
+			break
+		}
+		out.StreamNames = append(out.StreamNames, name)
+		out.StreamSummaries = append(out.StreamSummaries, c.svc.streams[name].summary())
+	}
+	return out, nil
+}
+
+type retentionInput struct {
+	streamRef
+	RetentionPeriodHours *int
+}
+
+func (c *call) increaseRetention(in retentionInput) (none, error) {
+	return none{}, c.setRetention(in, func(have, want int) error {
+		if want < have {
+			return invalidArgument("Requested retention period (%d hours) for stream must not be shorter than existing retention period (%d hours).", want, have)
+		}
+		return nil
+	})
+}
+
+func (c *call) decreaseRetention(in retentionInput) (none, error) {
+	return none{}, c.setRetention(in, func(have, want int) error {
+		if want > have {
+			return invalidArgument("Requested retention period (%d hours) for stream must not be longer than existing retention period (%d hours).", want, have)
+		}
+		return nil
+	})
+}
+
+func (c *call) setRetention(in retentionInput, allow func(have, want int) error) error {
+	if h := in.RetentionPeriodHours; h == nil || *h < defaultRetentionHours || *h > maxRetentionHours {
+		return validation("RetentionPeriodHours: want %d to %d", defaultRetentionHours, maxRetentionHours)
+	}
+	st, unlock, err := c.change(in.streamRef)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	before := st.meta.RetentionHours
+	if err := allow(before, *in.RetentionPeriodHours); err != nil {
+		return err
+	}
+	st.meta.RetentionHours = *in.RetentionPeriodHours
+	// What has expired stays out of reach when the period grows: the floor rises to the old horizon.
+	floor := c.now.Add(-time.Duration(before) * time.Hour).UnixMilli()
+	previous := st.meta.FloorMS
+	st.meta.FloorMS = max(previous, floor)
+	if err := st.save(); err != nil {
+		st.meta.RetentionHours, st.meta.FloorMS = before, previous
+		return err
+	}
+	return nil
+}

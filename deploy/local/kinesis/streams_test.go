@@ -1,0 +1,287 @@
+package kinesis_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	client "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"tributary/deploy/local/kinesis"
+)
+
+func TestStreamIsDescribedAsItWasCreated(t *testing.T) {
+	w := open(t)
+	w.create(3)
+	for _, in := range []client.DescribeStreamSummaryInput{
+		{StreamName: name},
+		{StreamARN: aws.String("arn:aws:kinesis:ap-northeast-1:123456789012:stream/logs")},
+	} {
+		out, err := w.DescribeStreamSummary(t.Context(), &in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := out.StreamDescriptionSummary
+		if *got.StreamName != "logs" || got.StreamStatus != types.StreamStatusActive || *got.OpenShardCount != 3 ||
+			*got.RetentionPeriodHours != 24 || got.StreamModeDetails.StreamMode != types.StreamModeProvisioned ||
+			!strings.HasSuffix(*got.StreamARN, ":stream/logs") || !got.StreamCreationTimestamp.Equal(w.clock.now()) {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
+func TestAStreamMadeAnewIsAnotherStream(t *testing.T) {
+	w := open(t)
+	w.create(1)
+	sequence := w.put("k", "old")
+	old := w.iterator(shard0, horizon)
+	created := func() time.Time {
+		out, err := w.DescribeStreamSummary(t.Context(), &client.DescribeStreamSummaryInput{StreamName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *out.StreamDescriptionSummary.StreamCreationTimestamp
+	}
+	before := created()
+	if _, err := w.DeleteStream(t.Context(), &client.DeleteStreamInput{StreamName: name}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.PutRecord(t.Context(), &client.PutRecordInput{StreamName: name, PartitionKey: aws.String("k"), Data: []byte("x")})
+	wantCode(t, err, "ResourceNotFoundException")
+	_, err = w.DeleteStream(t.Context(), &client.DeleteStreamInput{StreamName: name})
+	wantCode(t, err, "ResourceNotFoundException")
+
+	w.create(1)
+	if !created().After(before) {
+		t.Errorf("created at %s, the first at %s", created(), before)
+	}
+	if got := w.read(shard0, horizon); len(got) != 0 {
+		t.Errorf("the new stream holds %v", got)
+	}
+	_, err = w.GetRecords(t.Context(), &client.GetRecordsInput{ShardIterator: old})
+	wantCode(t, err, "ResourceNotFoundException")
+	_, err = w.GetShardIterator(t.Context(), &client.GetShardIteratorInput{StreamName: name, ShardId: aws.String(shard0),
+		ShardIteratorType: types.ShardIteratorTypeAfterSequenceNumber, StartingSequenceNumber: &sequence})
+	wantCode(t, err, "InvalidArgumentException")
+	_, err = w.ListShards(t.Context(), &client.ListShardsInput{StreamName: name, StreamCreationTimestamp: &before})
+	wantCode(t, err, "ResourceNotFoundException")
+}
+
+func TestCreateStreamRefusesWhatItCannotDo(t *testing.T) {
+	w := open(t)
+	w.create(1)
+	one := aws.Int32(1)
+	tests := map[string]struct {
+		in   client.CreateStreamInput
+		code string
+		says string
+	}{
+		"an existing name": {client.CreateStreamInput{StreamName: name, ShardCount: one}, "ResourceInUseException", "logs"},
+		"on-demand mode": {client.CreateStreamInput{StreamName: aws.String("x"),
+			StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand}}, "ValidationException", "ON_DEMAND"},
+		"no shards":      {client.CreateStreamInput{StreamName: aws.String("x")}, "ValidationException", "ShardCount"},
+		"a wrong name":   {client.CreateStreamInput{StreamName: aws.String("a/b"), ShardCount: one}, "ValidationException", "a/b"},
+		"too many":       {client.CreateStreamInput{StreamName: aws.String("x"), ShardCount: aws.Int32(10_001)}, "LimitExceededException", "10001"},
+		"tags":           {client.CreateStreamInput{StreamName: aws.String("x"), ShardCount: one, Tags: map[string]string{"a": "b"}}, "ValidationException", "Tags"},
+		"warm capacity":  {client.CreateStreamInput{StreamName: aws.String("x"), ShardCount: one, WarmThroughputMiBps: one}, "ValidationException", "WarmThroughputMiBps"},
+		"a small record": {client.CreateStreamInput{StreamName: aws.String("x"), ShardCount: one, MaxRecordSizeInKiB: one}, "ValidationException", "MaxRecordSizeInKiB"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := w.CreateStream(t.Context(), &test.in)
+			wantCode(t, err, test.code)
+			if err != nil && !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error does not say %s: %v", test.says, err)
+			}
+		})
+	}
+	// A name that a directory could misunderstand is a name like any other.
+	if _, err := w.CreateStream(t.Context(), &client.CreateStreamInput{StreamName: aws.String(".."), ShardCount: one}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnsupportedOperationsAndParametersAreRefusedByName(t *testing.T) {
+	w := open(t)
+	w.create(1)
+	_, err := w.MergeShards(t.Context(), &client.MergeShardsInput{StreamName: name, ShardToMerge: aws.String("a"), AdjacentShardToMerge: aws.String("b")})
+	wantCode(t, err, "UnknownOperationException")
+	if !strings.Contains(err.Error(), "MergeShards") {
+		t.Errorf("the operation is not named: %v", err)
+	}
+	dry := aws.Bool(true)
+	_, err = w.PutRecords(t.Context(), &client.PutRecordsInput{StreamName: name, DryRun: dry, Records: []types.PutRecordsRequestEntry{entry("k", "x")}})
+	wantCode(t, err, "ValidationException")
+	_, err = w.PutRecord(t.Context(), &client.PutRecordInput{StreamName: name, DryRun: dry, PartitionKey: aws.String("k"), Data: []byte("x")})
+	wantCode(t, err, "ValidationException")
+	_, err = w.GetRecords(t.Context(), &client.GetRecordsInput{DryRun: dry, ShardIterator: w.iterator(shard0, horizon)})
+	wantCode(t, err, "ValidationException")
+	if got := w.read(shard0, horizon); len(got) != 0 {
+		t.Errorf("refused calls stored %v", got)
+	}
+	_, err = w.DescribeStreamSummary(t.Context(), &client.DescribeStreamSummaryInput{StreamName: aws.String("logs"), StreamARN: aws.String("arn:aws:kinesis:us-east-1:1:stream/other")})
+	wantCode(t, err, "InvalidArgumentException")
+}
+
+func TestBodiesThatAreNotTheProtocolAreRefused(t *testing.T) {
+	service, err := kinesis.Open(t.TempDir(), kinesis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	for _, op := range []string{"PutRecords", "GetRecords", "ListStreams"} {
+		for _, body := range []string{"", "{", "[]", `{} {}`, `{"NoSuch":1}`, strings.Repeat(" ", 21<<20)} {
+			req := httptest.NewRequestWithContext(t.Context(), "POST", "/", strings.NewReader(body))
+			req.Header.Set("X-Amz-Target", "Kinesis_20131202."+op)
+			rec := httptest.NewRecorder()
+			service.ServeHTTP(rec, req)
+			if rec.Code != http.StatusBadRequest || rec.Header().Get("X-Amzn-Errortype") == "" {
+				t.Errorf("%s with %.20q: %d %s", op, body, rec.Code, rec.Body)
+			}
+		}
+	}
+}
+
+func TestABodyThatBreaksOffIsNotServed(t *testing.T) {
+	service, err := kinesis.Open(t.TempDir(), kinesis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	broken := io.MultiReader(bytes.NewReader([]byte(`{"StreamName":"x","ShardCount":1}`)), brokenReader{})
+	req := httptest.NewRequestWithContext(t.Context(), "POST", "/", broken)
+	req.Header.Set("X-Amz-Target", "Kinesis_20131202.CreateStream")
+	rec := httptest.NewRecorder()
+	service.ServeHTTP(rec, req)
+	if rec.Code != http.StatusBadRequest {
+		t.Errorf("got %d %s", rec.Code, rec.Body)
+	}
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestListStreamsGivesAllPagesInOrder(t *testing.T) {
+	w := open(t)
+	var want []string
+	for i := range 7 {
+		n := fmt.Sprint("s", i)
+		want = append(want, n)
+		if _, err := w.CreateStream(t.Context(), &client.CreateStreamInput{StreamName: &n, ShardCount: aws.Int32(1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	in := &client.ListStreamsInput{Limit: aws.Int32(3)}
+	for {
+		out, err := w.ListStreams(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, out.StreamNames...)
+		if len(out.StreamSummaries) != len(out.StreamNames) {
+			t.Errorf("%d summaries for %d names", len(out.StreamSummaries), len(out.StreamNames))
+		}
+		if !*out.HasMoreStreams {
+			break
+		}
+		in.NextToken = out.NextToken
+	}
+	equal(t, "paged by token", got, want)
+	out, err := w.ListStreams(t.Context(), &client.ListStreamsInput{ExclusiveStartStreamName: aws.String("s4")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "behind s4", out.StreamNames, want[5:])
+}
+
+func TestRetentionGrowsAndShrinksWithinItsBounds(t *testing.T) {
+	w := open(t)
+	w.create(1)
+	hours := func() int32 {
+		out, err := w.DescribeStreamSummary(t.Context(), &client.DescribeStreamSummaryInput{StreamName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *out.StreamDescriptionSummary.RetentionPeriodHours
+	}
+	increase := func(h int32) error {
+		_, err := w.IncreaseStreamRetentionPeriod(t.Context(), &client.IncreaseStreamRetentionPeriodInput{StreamName: name, RetentionPeriodHours: &h})
+		return err
+	}
+	decrease := func(h int32) error {
+		_, err := w.DecreaseStreamRetentionPeriod(t.Context(), &client.DecreaseStreamRetentionPeriodInput{StreamName: name, RetentionPeriodHours: &h})
+		return err
+	}
+	if err := increase(168); err != nil || hours() != 168 {
+		t.Errorf("got %d hours, %v", hours(), err)
+	}
+	wantCode(t, increase(24), "InvalidArgumentException")
+	wantCode(t, increase(8761), "ValidationException")
+	wantCode(t, decrease(200), "InvalidArgumentException")
+	wantCode(t, decrease(23), "ValidationException")
+	w.reopen()
+	if err := decrease(48); err != nil || hours() != 48 {
+		t.Errorf("got %d hours, %v", hours(), err)
+	}
+}
+
+func TestExpiredRecordsAreGone(t *testing.T) {
+	w := open(t, func(o *kinesis.Options) { o.SegmentBytes = 4096 })
+	w.create(1)
+	var sequences []string
+	for i := range 48 { // one an hour, four to a segment
+		sequences = append(sequences, w.put("k", fmt.Sprintf("%02d%s", i, strings.Repeat(".", 1000))))
+		w.clock.advance(time.Hour)
+	}
+	first := func(in client.GetShardIteratorInput) string {
+		t.Helper()
+		if data := w.read(shard0, in); len(data) > 0 {
+			return data[0][:2]
+		}
+		return "none"
+	}
+	// Now is hour 48: the record of hour 24 is exactly 24 hours old.
+	if got := first(horizon); got != "24" {
+		t.Errorf("TRIM_HORIZON starts at %s, want 24", got)
+	}
+	for _, kind := range []types.ShardIteratorType{types.ShardIteratorTypeAtSequenceNumber, types.ShardIteratorTypeAfterSequenceNumber} {
+		if got := first(client.GetShardIteratorInput{ShardIteratorType: kind, StartingSequenceNumber: &sequences[3]}); got != "24" {
+			t.Errorf("%s of an expired record starts at %s, want 24", kind, got)
+		}
+	}
+	early := w.clock.now().Add(-40 * time.Hour)
+	if got := first(client.GetShardIteratorInput{ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &early}); got != "24" {
+		t.Errorf("an expired AT_TIMESTAMP starts at %s, want 24", got)
+	}
+	// A longer period does not bring back what has expired.
+	if _, err := w.IncreaseStreamRetentionPeriod(t.Context(), &client.IncreaseStreamRetentionPeriodInput{StreamName: name, RetentionPeriodHours: aws.Int32(100)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := first(horizon); got != "24" {
+		t.Errorf("after the increase TRIM_HORIZON starts at %s, want 24", got)
+	}
+	w.reopen()
+	if got := first(horizon); got != "24" {
+		t.Errorf("after a restart TRIM_HORIZON starts at %s, want 24", got)
+	}
+	w.clock.advance(100 * time.Hour)
+	if got := first(horizon); got != "none" {
+		t.Errorf("long after, the stream holds %s", got)
+	}
+	if n := segments(t, w.dir); n != 1 {
+		t.Errorf("%d files are left of expired records, want the open one", n)
+	}
+	w.put("k", "new")
+	if got := first(horizon); got != "ne" {
+		t.Errorf("got %s, want the new record", got)
+	}
+}

@@ -1,0 +1,78 @@
+package schema
+
+import (
+	"bytes"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Unescape appends to dst the text of a JSON string, given as WalkObject hands
+// it out: without quotes, with escapes that it has found valid. A lone surrogate
+// becomes U+FFFD, bytes that are not UTF-8 stay. dst and s must not overlap.
+func Unescape(dst, s []byte) []byte {
+	for {
+		i := bytes.IndexByte(s, '\\')
+		if i < 0 || i+1 == len(s) {
+			return append(dst, s...)
+		}
+		dst = append(dst, s[:i]...)
+		c := s[i+1]
+		s = s[i+2:]
+		switch c {
+		case 'b':
+			dst = append(dst, '\b')
+		case 'f':
+			dst = append(dst, '\f')
+		case 'n':
+			dst = append(dst, '\n')
+		case 'r':
+			dst = append(dst, '\r')
+		case 't':
+			dst = append(dst, '\t')
+		case 'u':
+			var r rune
+			r, s = codePoint(s)
+			dst = utf8.AppendRune(dst, r)
+		default: // the quote, the backslash, the slash
+			dst = append(dst, c)
+		}
+	}
+}
+
+// codePoint reads what follows \u: four digits and, for a surrogate pair, the
+// second escape.
+func codePoint(s []byte) (rune, []byte) {
+	r, ok := hex4(s)
+	if !ok {
+		return utf8.RuneError, s
+	}
+	s = s[4:]
+	if !utf16.IsSurrogate(r) {
+		return r, s
+	}
+	if len(s) >= 6 && s[0] == '\\' && s[1] == 'u' {
+		if low, ok := hex4(s[2:]); ok {
+			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+				return pair, s[6:]
+			}
+		}
+	}
+	return utf8.RuneError, s
+}
+
+func hex4(s []byte) (r rune, ok bool) {
+	if len(s) < 4 {
+		return 0, false
+	}
+	for _, c := range s[:4] {
+		switch {
+		case c-'0' <= 9:
+			r = r<<4 | rune(c-'0')
+		case (c|0x20)-'a' <= 5:
+			r = r<<4 | rune((c|0x20)-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	return r, true
+}

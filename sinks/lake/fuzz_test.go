@@ -1,0 +1,86 @@
+package lake
+
+import (
+	"strings"
+	"testing"
+
+	"tributary/schema"
+	"tributary/stream"
+)
+
+// FuzzFooter feeds the check what a damaged object may end with.
+func FuzzFooter(f *testing.F) {
+	content, wrote := smallObject(f)
+	n, err := footerBytes(content)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content, int64(len(content)))
+	f.Add(content[int64(len(content))-n:], int64(len(content)))
+	f.Add([]byte("\xff\xff\xff\xffPAR1"), int64(1)<<40)
+	f.Fuzz(func(t *testing.T, tail []byte, size int64) {
+		if n, err := footerBytes(tail); err == nil && n > int64(len(tail)) {
+			return // place asks S3 again, or refuses
+		}
+		if size < int64(len(tail)) {
+			size = int64(len(tail))
+		}
+		_ = checkFooter(tail, size, wrote)
+	})
+}
+
+func smallObject(t testing.TB) ([]byte, tally) {
+	t.Helper()
+	rules, err := schema.DefaultRules().Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl, err := parseTemplate(DefaultConfig().Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPending(&layoutPlan{template: tmpl, classifier: rules})
+	p.add(stream.Batch{Sequence: "1", Events: []schema.Event{{Line: []byte(`{"level":"INFO"}`)}, {Index: 1, Line: []byte("x")}}})
+	content, wrote, err := encode(p.partitions[0], "shardId-000000000000", p.records, newCodec(), sizes{1 << 20, minPage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content, wrote
+}
+
+// FuzzPathSegment: whatever a service calls itself, its folder is one level, and
+// its own.
+func FuzzPathSegment(f *testing.F) {
+	for _, s := range []string{"condor", "a/b", "..", ".", "ü", "%2F", strings.Repeat("x", 500), "\x00"} {
+		f.Add(s, s+"x")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if a == "" || b == "" {
+			return
+		}
+		s := pathSegment(a)
+		if s == "" || s == "." || s == ".." || len(s) > maxSegment || strings.ContainsAny(s, "/\\ \x00") {
+			t.Errorf("%q gives %q", a, s)
+		}
+		if (a == b) != (s == pathSegment(b)) {
+			t.Errorf("%q and %q share %q", a, b, s)
+		}
+	})
+}
+
+// FuzzReadPlan: a state item is read that any build, or a person, may have
+// written.
+func FuzzReadPlan(f *testing.F) {
+	text, err := planText(DefaultConfig(), schema.DefaultRules())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add(`{"format":1}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		lp, err := readPlan(text)
+		if (lp == nil) == (err == nil) {
+			t.Errorf("plan %v, error %v", lp, err)
+		}
+	})
+}

@@ -1,0 +1,226 @@
+package lake_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"tributary/schema"
+	"tributary/sinks/lake"
+	"tributary/stream"
+)
+
+// rowRead is a row as a library that did not write it understands it. Text that
+// is null is "<null>", so that it differs from empty text.
+type rowRead struct {
+	kind                               string // from the object's name
+	time, ingest                       time.Time
+	service, level                     string
+	container, name, source, tag, host string
+	incomplete                         bool
+	partLine                           string
+	partNumber, partCount              int64
+	shard, sequence                    string
+	index                              int64
+	line                               string
+	attributes                         map[string]string
+	inLineColumn                       bool
+}
+
+const null = "<null>"
+
+// readObject reads every row of an object with arrow-go.
+func readObject(t testing.TB, key string, content []byte) []rowRead {
+	t.Helper()
+	table, err := pqarrow.ReadTable(t.Context(), bytes.NewReader(content), parquet.NewReaderProperties(memory.DefaultAllocator),
+		pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		t.Fatalf("read %s: %v", key, err)
+	}
+	defer table.Release()
+	_, kind, _ := strings.Cut(key, "kind=")
+	kind, _, _ = strings.Cut(kind, "/")
+
+	var rows []rowRead
+	reader := array.NewTableReader(table, 0)
+	defer reader.Release()
+	for reader.Next() {
+		batch := reader.RecordBatch()
+		column := func(name string) arrow.Array {
+			i := batch.Schema().FieldIndices(name)
+			if len(i) != 1 {
+				t.Fatalf("%s: column %s is there %d times", key, name, len(i))
+			}
+			return batch.Column(i[0])
+		}
+		text := func(name string, i int) string {
+			a := column(name).(*array.String)
+			if a.IsNull(i) {
+				return null
+			}
+			return strings.Clone(a.Value(i))
+		}
+		number := func(name string, i int) int64 {
+			a := column(name).(*array.Int64)
+			if a.IsNull(i) {
+				return -1
+			}
+			return a.Value(i)
+		}
+		instant := func(name string, i int) time.Time {
+			a := column(name).(*array.Timestamp)
+			if typ := a.DataType().(*arrow.TimestampType); typ.Unit != arrow.Microsecond || typ.TimeZone != "UTC" {
+				t.Fatalf("%s: column %s is %v", key, name, typ)
+			}
+			return time.UnixMicro(int64(a.Value(i))).UTC()
+		}
+		for i := range int(batch.NumRows()) {
+			r := rowRead{
+				kind: kind, time: instant("time", i), ingest: instant("ingest_time", i),
+				service: text("service", i), level: text("level", i), container: text("container_id", i),
+				name: text("container_name", i), source: text("source", i), tag: text("tag", i), host: text("host", i),
+				incomplete: column("incomplete").(*array.Boolean).Value(i),
+				partLine:   text("part_line", i), partNumber: number("part_number", i), partCount: number("part_count", i),
+				shard: text("shard", i), sequence: text("sequence", i), index: number("index", i),
+				line: text("line", i), attributes: map[string]string{},
+			}
+			raw := column("line_bytes").(*array.Binary)
+			r.inLineColumn = r.line != null
+			if r.inLineColumn == raw.IsValid(i) {
+				t.Fatalf("%s, row %d: line and line_bytes are both set or both null", key, i)
+			}
+			if raw.IsValid(i) {
+				r.line = string(raw.Value(i))
+			}
+			m := column("attributes").(*array.Map)
+			keys, values := m.Keys().(*array.String), m.Items().(*array.String)
+			from, to := m.ValueOffsets(i)
+			for k := from; k < to; k++ {
+				r.attributes[strings.Clone(keys.Value(int(k)))] = strings.Clone(values.Value(int(k)))
+			}
+			if len(r.attributes) != int(to-from) {
+				t.Fatalf("%s, row %d: a key of attributes is there twice", key, i)
+			}
+			rows = append(rows, r)
+		}
+	}
+	if err := reader.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// readLake reads all objects and checks that each is sorted.
+func readLake(t testing.TB, b *bucket) []rowRead {
+	t.Helper()
+	var all []rowRead
+	for _, key := range b.keys() {
+		if !strings.HasSuffix(key, ".parquet") {
+			continue
+		}
+		rows := readObject(t, key, b.content(key))
+		if !slices.IsSortedFunc(rows, func(a, b rowRead) int {
+			if c := strings.Compare(a.service, b.service); c != 0 {
+				return c
+			}
+			return a.time.Compare(b.time)
+		}) {
+			t.Errorf("%s is not sorted by service and time", key)
+		}
+		all = append(all, rows...)
+	}
+	return all
+}
+
+// want is what a row must hold, told from the event alone.
+func want(b stream.Batch, e schema.Event) rowRead {
+	or := func(s string) string {
+		if s == "" {
+			return null
+		}
+		return s
+	}
+	r := rowRead{
+		kind: e.Kind.String(), time: time.Unix(0, e.Time).UTC().Truncate(time.Microsecond), ingest: b.Arrival,
+		service: e.Origin.Service, level: null, container: or(e.Origin.ContainerID), name: or(e.Origin.ContainerName),
+		source: or(e.Origin.Source), tag: or(e.Origin.Tag), host: or(e.Origin.Host),
+		incomplete: e.Flags == schema.FlagIncomplete, partLine: null, partNumber: -1, partCount: -1,
+		shard: string(shard), sequence: string(b.Sequence), index: int64(e.Index),
+		line: string(e.Line), attributes: map[string]string{}, inLineColumn: utf8.Valid(e.Line),
+	}
+	if e.Part.Number > 0 {
+		r.partLine, r.partNumber, r.partCount = fmt.Sprintf("%x", e.Part.Line), int64(e.Part.Number), int64(e.Part.Count)
+	}
+	for _, l := range e.Origin.Labels {
+		r.attributes[l.Name] = l.Value
+	}
+	var fields map[string]any
+	if e.Kind != schema.KindRaw && json.Unmarshal(e.Line, &fields) == nil {
+		for _, f := range []string{"log_level", "severity", "level"} {
+			if v, ok := fields[f]; ok {
+				r.level = strings.ToUpper(fmt.Sprint(v))
+			}
+		}
+	}
+	return r
+}
+
+func compareRows(t testing.TB, got []rowRead, batches []stream.Batch) {
+	t.Helper()
+	byPlace := map[string]rowRead{}
+	for _, r := range got {
+		id := r.sequence + "/" + fmt.Sprint(r.index)
+		if _, twice := byPlace[id]; twice {
+			t.Errorf("event %s is there twice", id)
+		}
+		byPlace[id] = r
+	}
+	n := 0
+	for _, b := range batches {
+		for _, e := range b.Events {
+			n++
+			w := want(b, e)
+			g, ok := byPlace[w.sequence+"/"+fmt.Sprint(w.index)]
+			if a, b := fmt.Sprintf("%#v", g), fmt.Sprintf("%#v", w); !ok || a != b {
+				t.Fatalf("event %d of record %s (there: %v)\n got %s\nwant %s", e.Index, b, ok, a, b)
+			}
+		}
+	}
+	if len(got) != n {
+		t.Errorf("%d rows for %d events", len(got), n)
+	}
+}
+
+func TestEveryValueIsReadBackByAnotherLibrary(t *testing.T) {
+	for name, change := range map[string]func(*lake.Config){
+		"default sizes":                  func(*lake.Config) {},
+		"small pages":                    func(c *lake.Config) { c.PageBytes = 64 << 10 },
+		"many row groups of small pages": func(c *lake.Config) { c.PageBytes, c.RowGroupBytes = 64<<10, 1<<20 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, b := config(), newBucket()
+			change(&cfg)
+			batches := traffic(10_000)
+			l := newLake(t, cfg, b)
+			if err := flushAll(context.Background(), t, l, batches, rangeOf(1, len(batches))); err != nil {
+				t.Fatal(err)
+			}
+			compareRows(t, readLake(t, b), batches)
+			if objects, rows, _ := l.Stats(); objects != 9 || rows != 10_000 {
+				t.Errorf("%d objects and %d rows counted, want 9 (3 kinds, 3 hours) and 10000", objects, rows)
+			}
+		})
+	}
+}

@@ -1,0 +1,145 @@
+package fluent
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unsafe"
+)
+
+// Config is what an operator decides about the Forward server.
+type Config struct {
+	// Listen are the sockets to serve: "tcp://127.0.0.1:24224", "unix:///run/tributary.sock".
+	Listen []string `koanf:"listen" json:"listen"`
+	// UDPHeartbeat answers Fluentd's heartbeat datagrams on the port of each TCP socket.
+	UDPHeartbeat bool `koanf:"udp_heartbeat" json:"udp_heartbeat"`
+	// MaxConnections are served at once; a further one is closed on arrival.
+	MaxConnections int `koanf:"max_connections" json:"max_connections"`
+	// MaxRequestBytes bounds one request as it is on the wire.
+	MaxRequestBytes int64 `koanf:"max_request_bytes" json:"max_request_bytes"`
+	// MaxDecompressedBytes bounds what one request becomes in memory: its
+	// decompressed payload plus 56 bytes per event.
+	MaxDecompressedBytes int64 `koanf:"max_decompressed_bytes" json:"max_decompressed_bytes"`
+	// ReadBufferBytes is the buffer each connection owns, and the most that one
+	// read takes from a socket.
+	ReadBufferBytes int64 `koanf:"read_buffer_bytes" json:"read_buffer_bytes"`
+	// TotalBufferBytes bounds the memory of all connections together.
+	TotalBufferBytes int64 `koanf:"total_buffer_bytes" json:"total_buffer_bytes"`
+	// MaxDepth bounds how deep arrays and maps nest in a request.
+	MaxDepth int `koanf:"max_depth" json:"max_depth"`
+	// RequestTimeout bounds the time from the first byte of a request to its last.
+	RequestTimeout time.Duration `koanf:"request_timeout" json:"request_timeout"`
+	// IdleTimeout closes a connection that is silent between requests; 0 is never.
+	IdleTimeout time.Duration `koanf:"idle_timeout" json:"idle_timeout"`
+	// WriteTimeout bounds the write of acks to a client that does not read them.
+	WriteTimeout time.Duration `koanf:"write_timeout" json:"write_timeout"`
+	// Drain bounds what Run does after its context has ended: half of it for
+	// reading what clients have already sent, the rest for storing it.
+	Drain time.Duration `koanf:"drain" json:"drain"`
+}
+
+// DefaultConfig fits one ECS instance with Docker's log driver and, beside it,
+// a few Fluent Bit or Fluentd senders.
+func DefaultConfig() Config {
+	return Config{
+		Listen:       []string{"tcp://127.0.0.1:24224"},
+		UDPHeartbeat: true,
+		// An instance runs up to some 120 tasks of a few containers each.
+		MaxConnections: 512,
+		// Fluentd sends buffer chunks of 8 MiB by default, Fluent Bit of 2 MB.
+		MaxRequestBytes: 16 << 20,
+		// JSON logs compress about 10 times, but a chunk is cut before compression:
+		// 8 MiB of 60-byte events are 8 MiB + 140,000 × 56 B = 16 MiB.
+		MaxDecompressedBytes: 32 << 20,
+		// One of Docker's 16 KiB pieces with its labels fits twice.
+		ReadBufferBytes: 32 << 10,
+		// 512 × (32 + 40) KiB = 36 MiB that connections own, 96 MiB in reserve for
+		// the one largest request, 60 MiB shared.
+		TotalBufferBytes: 192 << 20,
+		MaxDepth:         64,
+		// 16 MiB in 2 minutes are 140 kB/s.
+		RequestTimeout: 2 * time.Minute,
+		// A quiet container is silent for hours. The write after a close still
+		// succeeds at the client, so that closing would lose its next line.
+		IdleTimeout:  0,
+		WriteTimeout: 10 * time.Second,
+		Drain:        4 * time.Second,
+	}
+}
+
+// Limits that are not configured.
+const (
+	maxDepthLimit = 512     // RecordJSON and Fields recurse once per level
+	maxChunkBytes = 1 << 10 // ids of known clients have 24 to 44 bytes
+	batchRequests = 256     // requests in one Store call, and
+	batchEvents   = 256     // events of its requests that borrowed nothing
+	batchAckBytes = 8 << 10
+
+	eventBytes   = int64(unsafe.Sizeof(Event{}))
+	requestBytes = int64(unsafe.Sizeof(Request{}))
+	// decodeBytes is what a connection owns beside its buffer: 256 events of 56,
+	// 256 requests of 40, acks up to 8 KiB and one more chunk, the scanner's levels.
+	decodeBytes = 40 << 10
+)
+
+// reserveBytes is what the largest request can borrow: while a buffer grows, the
+// old and the new one stand side by side.
+func (c Config) reserveBytes() int64 { return 2 * (c.MaxRequestBytes + c.MaxDecompressedBytes) }
+
+// ownBytes is what a connection holds without borrowing.
+func (c Config) ownBytes() int64 { return c.ReadBufferBytes + decodeBytes }
+
+// Validate reports every fault of c at once.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	between := func(key string, v, low, high int64) {
+		if v < low || v > high {
+			fault("%s is %d: must be %d to %d", key, v, low, high)
+		}
+	}
+	lasts := func(key string, v, low time.Duration) {
+		if v < low || v > time.Hour {
+			fault("%s is %s: must be %s to 1h", key, v, low)
+		}
+	}
+	if len(c.Listen) == 0 {
+		fault("listen is empty: name at least one socket, such as tcp://127.0.0.1:24224")
+	}
+	for _, l := range c.Listen {
+		if _, err := parseListen(l); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	between("max_connections", int64(c.MaxConnections), 1, 1<<16)
+	between("read_buffer_bytes", c.ReadBufferBytes, 1<<10, 1<<20)
+	between("max_request_bytes", c.MaxRequestBytes, max(c.ReadBufferBytes, 1<<10), 1<<30)
+	between("max_decompressed_bytes", c.MaxDecompressedBytes, 1<<16, 1<<30)
+	between("max_depth", int64(c.MaxDepth), 4, maxDepthLimit)
+	lasts("request_timeout", c.RequestTimeout, 10*time.Millisecond)
+	lasts("write_timeout", c.WriteTimeout, 10*time.Millisecond)
+	lasts("drain", c.Drain, 10*time.Millisecond)
+	if c.IdleTimeout < 0 {
+		fault("idle_timeout is %s: must be 0 (never) or more", c.IdleTimeout)
+	}
+	if need := int64(c.MaxConnections)*c.ownBytes() + c.reserveBytes(); len(faults) == 0 && c.TotalBufferBytes < need {
+		fault("total_buffer_bytes is %d: must be at least %d, which is max_connections × (read_buffer_bytes + %d) + 2 × (max_request_bytes + max_decompressed_bytes)",
+			c.TotalBufferBytes, need, decodeBytes)
+	}
+	return errors.Join(faults...)
+}
+
+// address is a socket to listen on, in the words of package net.
+type address struct{ network, name string }
+
+func parseListen(s string) (address, error) {
+	network, name, ok := strings.Cut(s, "://")
+	switch {
+	case !ok || name == "" || (network != "tcp" && network != "unix"):
+		return address{}, fmt.Errorf("listen %q: must be tcp://host:port or unix:///path", s)
+	case network == "tcp" && !strings.Contains(name, ":"):
+		return address{}, fmt.Errorf("listen %q: the port is missing, as in tcp://%s:24224", s, name)
+	}
+	return address{network, name}, nil
+}

@@ -1,0 +1,268 @@
+package fluent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// drainQuiet is how long a connection must be silent, once the server stops, to
+// be taken as drained. What a client wrote before is in the kernel by then.
+const drainQuiet = 100 * time.Millisecond
+
+// conn is one connection. Its goroutine owns everything but deadlines, which the
+// stopping server sets too.
+type conn struct {
+	id  uint64
+	srv *Server
+	net net.Conn
+
+	own   []byte // the buffer that is always there
+	buf   []byte // own, or a borrowed larger one; buf[start:end] is what was read and not yet stored
+	start int
+	end   int
+
+	scan    scanner // of the request at buf[start]
+	decoder *decoder
+	loan    loan
+
+	since time.Time // when reading the request at buf[start] began; zero when none has
+
+	mu        sync.Mutex
+	deadline  time.Time // of the next read, as it was set
+	readUntil time.Time // not zero: the server stops, and reading ends here
+}
+
+func (s *Server) newConn(nc net.Conn, id uint64) *conn {
+	c := &conn{id: id, srv: s, net: nc, own: make([]byte, s.cfg.ReadBufferBytes), loan: loan{from: s.budget}}
+	c.buf = c.own
+	c.scan = newScanner(s.cfg.MaxRequestBytes, s.cfg.MaxDepth)
+	c.decoder = newDecoder(s.cfg, &c.loan)
+	return c
+}
+
+// serve reads, stores and acks until the client leaves (nil), the server stops
+// (nil), or something must be refused. ctx ends when storing must end.
+func (c *conn) serve(ctx context.Context) error {
+	defer c.loan.settle()
+	for {
+		more, refused := c.collect(ctx)
+		if err := c.store(ctx); err != nil {
+			return err
+		}
+		if refused != nil {
+			return refused
+		}
+		if more {
+			continue
+		}
+		if err := c.makeRoom(ctx); err != nil {
+			return err
+		}
+		if done, err := c.read(); done || err != nil {
+			return err
+		}
+	}
+}
+
+// collect decodes the complete requests of the buffer into the batch. more says
+// that it stopped because the batch is full. After an error the batch still
+// holds the requests before the fault.
+func (c *conn) collect(ctx context.Context) (more bool, err error) {
+	for c.start < c.end {
+		if c.decoder.batch.full() {
+			return true, nil
+		}
+		rest := c.buf[c.start:c.end]
+		if !c.scan.started {
+			if forms[rest[0]].kind == kindNil { // a heartbeat
+				c.srv.metrics.tcpNils.Inc()
+				c.start++
+				continue
+			}
+			if err := checkStart(rest); err != nil {
+				return false, err
+			}
+		}
+		whole, err := c.scan.scan(rest)
+		if err != nil || !whole {
+			return false, err
+		}
+		if err := c.decoder.add(ctx, rest[:c.scan.off], &c.scan); err != nil {
+			return false, err
+		}
+		c.start += c.scan.off
+		c.scan.reset()
+		c.since = time.Time{}
+	}
+	return false, nil
+}
+
+// store hands the batch on, acks it, and gives back what it had borrowed.
+func (c *conn) store(ctx context.Context) error {
+	b := &c.decoder.batch
+	if len(b.requests) > 0 {
+		begin := time.Now()
+		if err := c.srv.store.Store(ctx, c.id, b.requests); err != nil {
+			return refuse(reasonStore, "%v", err)
+		}
+		c.srv.metrics.storeTime.Observe(time.Since(begin).Seconds())
+		c.srv.metrics.stored(b)
+	}
+	if len(b.acks) > 0 {
+		if err := c.ack(b); err != nil {
+			return err
+		}
+	}
+	b.reset()
+	c.rewind()
+	return nil
+}
+
+// ack writes all acks of the batch at once.
+func (c *conn) ack(b *batch) error {
+	if err := c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout)); err != nil {
+		return refuse(reasonWrite, "set write deadline: %v", err)
+	}
+	if _, err := c.net.Write(b.acks); err != nil {
+		return refuse(reasonWrite, "write acks: %v", err)
+	}
+	c.srv.metrics.acks.Add(float64(b.ackCount))
+	return nil
+}
+
+// rewind moves what is left to the front. A borrowed buffer goes back as soon as
+// what is left fits into our own: always, once its large request is stored,
+// because the last read took no more than our own holds.
+func (c *conn) rewind() {
+	left := c.buf[c.start:c.end]
+	borrowed := len(c.buf) > len(c.own)
+	if c.start > 0 && (!borrowed || len(left) <= len(c.own)) {
+		copy(c.own, left)
+		c.buf, borrowed = c.own, false
+		c.start, c.end = 0, len(left)
+	}
+	// What is borrowed beyond the buffer was for the batch, which is stored.
+	var keep int64
+	if borrowed {
+		keep = int64(len(c.buf))
+	}
+	c.loan.giveBack(c.loan.shared + c.loan.reserved - keep)
+}
+
+// makeRoom doubles the buffer when a request fills it. It grows with the bytes
+// that came, never with those a client announced.
+func (c *conn) makeRoom(ctx context.Context) error {
+	if c.end < len(c.buf) {
+		return nil
+	}
+	size := min(2*len(c.buf), int(c.srv.cfg.MaxRequestBytes))
+	if size == len(c.buf) {
+		return refuse(reasonTooLarge, "more than %d bytes", size)
+	}
+	begin := time.Now()
+	if err := c.loan.take(ctx, int64(size)); err != nil {
+		return refuse(reasonIncomplete, "the server stopped in mid-request")
+	}
+	if !c.since.IsZero() {
+		c.since = c.since.Add(time.Since(begin)) // waiting was not the client's fault
+	}
+	grown := make([]byte, size)
+	c.end = copy(grown, c.buf[c.start:c.end])
+	if len(c.buf) > len(c.own) {
+		c.loan.giveBack(int64(len(c.buf)))
+	}
+	c.buf, c.start = grown, 0
+	return nil
+}
+
+// read reads once. done without an error means that nothing is left to do.
+func (c *conn) read() (done bool, err error) {
+	partial := c.end > c.start
+	if err := c.arm(partial); err != nil {
+		return true, nil // closed under us: the drain is over
+	}
+	// No more than our own buffer holds, see rewind.
+	n, err := c.net.Read(c.buf[c.end:min(len(c.buf), c.end+len(c.own))])
+	c.end += n
+	if n > 0 || err == nil {
+		return false, nil // an error comes again
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return c.late(partial)
+	case partial && errors.Is(err, io.EOF):
+		return true, refuse(reasonIncomplete, "the client closed within a request, %d bytes into it", c.end-c.start)
+	case partial:
+		return true, refuse(reasonIncomplete, "%d bytes into a request: %v", c.end-c.start, err)
+	}
+	return true, nil
+}
+
+// late says what a read that ran into its deadline means.
+func (c *conn) late(partial bool) (done bool, err error) {
+	c.mu.Lock()
+	until := c.readUntil
+	c.mu.Unlock()
+	switch {
+	case !until.IsZero() && partial && time.Now().Before(until):
+		return false, nil // silent, but the rest of a request may still come
+	case !until.IsZero() && partial:
+		return true, refuse(reasonIncomplete, "the server stopped %d bytes into a request", c.end-c.start)
+	case !until.IsZero():
+		return true, nil
+	case partial:
+		return true, refuse(reasonTimeout, "a request was not complete after %s", c.srv.cfg.RequestTimeout)
+	}
+	return true, refuse(reasonIdle, "silent for %s", c.srv.cfg.IdleTimeout)
+}
+
+// arm sets the deadline of the next read.
+func (c *conn) arm(partial bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if partial && c.since.IsZero() {
+		c.since = now
+	}
+	var deadline time.Time // zero is none
+	switch {
+	case !c.readUntil.IsZero() && partial:
+		deadline = c.readUntil
+	case !c.readUntil.IsZero():
+		deadline = earlier(now.Add(drainQuiet), c.readUntil)
+	case partial:
+		deadline = c.since.Add(c.srv.cfg.RequestTimeout)
+	case c.srv.cfg.IdleTimeout > 0:
+		deadline = now.Add(c.srv.cfg.IdleTimeout)
+	}
+	if deadline.Equal(c.deadline) {
+		return nil
+	}
+	c.deadline = deadline
+	return c.net.SetReadDeadline(deadline)
+}
+
+// drain makes reading end when the client is silent, at the latest at until. It
+// is called by the stopping server. arm takes the same lock: without it, arm
+// could see no stop, drain set its deadline, and arm remove it again, and the
+// connection would wait for its client for ever.
+func (c *conn) drain(until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readUntil = until
+	c.deadline = earlier(time.Now().Add(drainQuiet), until)
+	// An error means that it is closed, which is as good.
+	_ = c.net.SetReadDeadline(c.deadline)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
