@@ -91,7 +91,10 @@ func (c Config) Validate() error {
 	if c.DrainTimeout < 0 || c.DrainTimeout > time.Hour {
 		faults = append(faults, fmt.Errorf("drain_timeout %v: must lie between 0s and 1h", c.DrainTimeout))
 	}
-	faults = append(faults, c.lease().Validate(), c.Policy.Validate(), c.Reader.Validate())
+	if err := c.lease().Validate(); err != nil && c.Name != "" {
+		faults = append(faults, fmt.Errorf("lease_table, worker, lease_duration or attempt_timeout: %w", err))
+	}
+	faults = append(faults, c.Policy.Validate(), c.Reader.Validate())
 	return errors.Join(faults...)
 }
 

@@ -43,11 +43,15 @@ func (s *shard) end(held context.Context) error {
 	if err := s.finish(held); err != nil {
 		return err
 	}
+	old := s.kept
 	if err := s.keep(held, lease.ShardEnd); err != nil {
 		return err
 	}
 	if err := s.lease.Checkpoint(held, lease.ShardEnd); err != nil {
 		return err
+	}
+	if old != nil && *old != *s.kept {
+		s.forget(held, *old)
 	}
 	s.progress.set(StateFinished, nil)
 	s.log.Info("shard read to its end")
@@ -231,6 +235,7 @@ func (s *shard) persist(held context.Context, step string, patience time.Duratio
 		}
 		s.budget.update(s.id, func(h *holder) { h.failing = true })
 		s.progress.set(StateRetrying, err)
+		s.publishLag()
 		s.metrics.retries.WithLabelValues(step).Inc()
 		if failures&(failures-1) == 0 { // the 1st, 2nd, 3rd, 5th, 9th …
 			s.log.Warn("step failed, trying again", "step", step, "failures", failures+1, "error", err)

@@ -140,8 +140,13 @@ func (s *shard) rest(reading context.Context, failures int, err error) (over boo
 	if state != StateRetrying {
 		s.metrics.parked.WithLabelValues(string(s.id)).Set(1)
 	}
-	s.log.Error("shard stopped", "state", string(state), "retry_in", pause, "error", err)
+	level := slog.LevelWarn
+	if state != StateRetrying {
+		level = slog.LevelError
+	}
+	s.log.Log(reading, level, "shard stopped", "state", string(state), "retry_in", pause, "error", err)
 	for until := time.Now().Add(pause); ; {
+		s.publishLag()
 		left := time.Until(until)
 		if left <= 0 {
 			return false
@@ -299,8 +304,13 @@ func (s *shard) append(b stream.Batch) error {
 func (s *shard) held() int64 { return s.sink.Size() + s.span.rejectBytes }
 
 func (s *shard) showLag() {
-	lag := s.progress.reached(s.reader.Behind(), s.span.arrival)
-	s.metrics.lag.WithLabelValues(string(s.id)).Set(lag.Seconds())
+	s.progress.reached(s.reader.Behind(), s.span.arrival)
+	s.publishLag()
+}
+
+// publishLag keeps the metric growing while a shard is stopped or retries.
+func (s *shard) publishLag() {
+	s.metrics.lag.WithLabelValues(string(s.id)).Set(s.progress.lagNow().Seconds())
 }
 
 // span is the range being filled.

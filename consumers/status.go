@@ -57,12 +57,17 @@ func (p *progress) set(s State, err error) {
 	}
 }
 
-// reached notes the reader's lag and the oldest record that is not durable, zero
-// if there is none, and returns the lag to show.
-func (p *progress) reached(behind time.Duration, oldest time.Time) time.Duration {
+// reached notes the reader's lag and the arrival of the oldest record that is not
+// durable, zero if there is none.
+func (p *progress) reached(behind time.Duration, oldest time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lag, p.oldest = behind, oldest
+}
+
+func (p *progress) lagNow() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.current()
 }
 

@@ -30,8 +30,11 @@ func (t *Table) Acquire(ctx context.Context, seen Item) (*Lease, error) {
 
 // Claim asks the owner to finish what it reads and hand over. It does not touch
 // the counter: the owner's next write must not fail for it. ErrLost means that
-// the item has moved since it was seen; look again.
+// the item has moved since it was seen, or is claimed already.
 func (t *Table) Claim(ctx context.Context, seen Item) error {
+	if seen.Claim != "" {
+		return fmt.Errorf("claim lease %s: %w: claimed by %s", seen.Shard, ErrLost, seen.Claim)
+	}
 	want := seen
 	want.Claim = t.cfg.Worker
 	_, err := t.update(ctx, seen, want, unclaimed)

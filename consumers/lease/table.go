@@ -52,7 +52,11 @@ func New(client api, cfg Config, reg prometheus.Registerer, log *slog.Logger) (*
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Table{api: client, cfg: cfg, log: log, metrics: newMetrics(reg)}, nil
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, err
+	}
+	return &Table{api: client, cfg: cfg, log: log, metrics: m}, nil
 }
 
 // Worker is the name this process writes into the table.
