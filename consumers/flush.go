@@ -212,6 +212,9 @@ func (s *shard) load(held context.Context, place lease.Place) (*marks, error) {
 func (s *shard) persist(held context.Context, step string, patience time.Duration, do func() error) error {
 	began := time.Now()
 	for failures := 0; ; failures++ {
+		if cause := context.Cause(held); cause != nil {
+			return fmt.Errorf("%s: %w", step, cause)
+		}
 		err := do()
 		if err == nil {
 			return nil

@@ -21,18 +21,19 @@ type group struct {
 	bytes   int64
 }
 
-func (g *group) full(cfg ProducerConfig) bool {
-	return len(g.members) >= cfg.MaxRecordsPerRequest || len(g.members) == 1 && g.members[0].schedule.alone
+func (g *group) full(records int) bool {
+	return len(g.members) >= records || len(g.members) == 1 && g.members[0].schedule.alone
 }
 
-func (g *group) fits(pub *publication, cfg ProducerConfig) bool {
-	return len(g.members) == 0 || !pub.schedule.alone && g.bytes+pub.record.size() <= cfg.MaxRequestBytes
+func (g *group) fits(pub *publication, room int64) bool {
+	return len(g.members) == 0 || !pub.schedule.alone && g.bytes+pub.record.size() <= room
 }
 
 // failure is why a record is not known to be stored.
 type failure struct {
 	reason  string
 	err     error // Permanent when no retry helps
+	whole   bool  // the request failed, not one record in it
 	suspect bool  // the record's content may be what the service refuses
 }
 
@@ -75,7 +76,7 @@ func (p *Producer) put(ctx context.Context, g group) answer {
 
 // requestFailure judges an error that concerns the whole request.
 func requestFailure(err error, records int) *failure {
-	f := &failure{reason: reasonOf(err), err: err}
+	f := &failure{reason: reasonOf(err), err: err, whole: true}
 	var answer *smithyhttp.ResponseError
 	tooLarge := errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusRequestEntityTooLarge
 	if !isInvalid(err) && !tooLarge {

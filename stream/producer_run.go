@@ -20,6 +20,7 @@ func (p *Producer) Run(ctx context.Context) error {
 		Producer: p,
 		answers:  make(chan answer),
 		due:      time.NewTimer(0),
+		room:     p.cfg.MaxRequestBytes,
 		warner:   warner{log: p.log},
 	}
 	defer d.due.Stop()
@@ -56,6 +57,7 @@ type schedule struct {
 type dispatcher struct {
 	*Producer
 	waiting  []*publication // in the order of arrival, failed ones behind
+	room     int64          // bytes of the next request, see resize
 	inFlight int            // requests
 	answers  chan answer
 	due      *time.Timer // fires when the first waiting publication may be sent
@@ -119,11 +121,11 @@ func (d *dispatcher) group(now time.Time) group {
 	var g group
 	rest := d.waiting[:0]
 	for i, pub := range d.waiting {
-		if g.full(d.cfg) {
+		if g.full(d.cfg.MaxRecordsPerRequest) {
 			rest = append(rest, d.waiting[i:]...)
 			break
 		}
-		if pub.schedule.notBefore.After(now) || !g.fits(pub, d.cfg) {
+		if pub.schedule.notBefore.After(now) || !g.fits(pub, d.room) {
 			rest = append(rest, pub)
 			continue
 		}
@@ -139,6 +141,7 @@ func (d *dispatcher) group(now time.Time) group {
 func (d *dispatcher) settle(a answer) {
 	d.inFlight--
 	d.metrics.inFlight.Sub(float64(a.bytes))
+	d.resize(a)
 	for i, pub := range a.members {
 		f := a.failures[i]
 		switch {
@@ -154,6 +157,20 @@ func (d *dispatcher) settle(a answer) {
 			d.retry(pub, *f)
 		}
 	}
+}
+
+// minRoom holds a few small records. A single larger one travels all the same.
+const minRoom = 64 << 10
+
+// resize halves the next request after a timeout and lets it grow with what gets
+// through. At one size a line too slow for AttemptTimeout would carry the same
+// bytes for ever, and the stream would store some of them each time.
+func (d *dispatcher) resize(a answer) {
+	if f := a.failures[0]; f != nil && f.reason == reasonTimeout && f.whole {
+		d.room = max(d.room/2, min(minRoom, d.cfg.MaxRequestBytes))
+		return
+	}
+	d.room = min(d.room+a.bytes/8, d.cfg.MaxRequestBytes)
 }
 
 func (d *dispatcher) retry(pub *publication, f failure) {

@@ -17,158 +17,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-	"github.com/aws/smithy-go"
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 
 	"tributary/stream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// putter is a PutRecords whose answers a test decides. It keeps what it was sent.
-type putter struct {
-	mu     sync.Mutex
-	sent   [][]string // partition keys, per request
-	times  []time.Time
-	answer func(request int, in *kinesis.PutRecordsInput, out *kinesis.PutRecordsOutput) error
-	block  func(ctx context.Context, request int) // before the answer
-}
-
-func (p *putter) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
-	p.mu.Lock()
-	request := len(p.sent)
-	var keys []string
-	for _, r := range in.Records {
-		keys = append(keys, *r.PartitionKey)
-	}
-	p.sent = append(p.sent, keys)
-	p.times = append(p.times, time.Now())
-	p.mu.Unlock()
-	if p.block != nil {
-		p.block(ctx, request)
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	out := &kinesis.PutRecordsOutput{}
-	for i := range in.Records {
-		out.Records = append(out.Records, types.PutRecordsResultEntry{SequenceNumber: aws.String(fmt.Sprint(request, i)), ShardId: aws.String("s")})
-	}
-	if p.answer != nil {
-		if err := p.answer(request, in, out); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// requests are the partition keys of every request so far.
-func (p *putter) requests() [][]string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.sent)
-}
-
-func (p *putter) sizes() (sizes []int) {
-	for _, keys := range p.requests() {
-		sizes = append(sizes, len(keys))
-	}
-	return sizes
-}
-
-// fail makes one record of an answer a failed one.
-func fail(out *kinesis.PutRecordsOutput, i int, code string) {
-	out.Records[i] = types.PutRecordsResultEntry{ErrorCode: aws.String(code), ErrorMessage: aws.String("no")}
-	out.FailedRecordCount = aws.Int32(aws.ToInt32(out.FailedRecordCount) + 1)
-}
-
-func apiError(code, message string) error {
-	return &smithy.GenericAPIError{Code: code, Message: message}
-}
-
-// running is a Producer whose Run runs.
-type running struct {
-	*stream.Producer
-	reg  *prometheus.Registry
-	stop func() // ends Run and waits for it
-}
-
-func run(t *testing.T, api *putter, change func(*stream.ProducerConfig)) running {
-	t.Helper()
-	cfg := stream.DefaultProducerConfig()
-	if change != nil {
-		change(&cfg)
-	}
-	reg := prometheus.NewRegistry()
-	p, err := stream.NewProducer(api, stream.Ref{Name: "logs"}, cfg, reg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx) }()
-	stop := sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("run: %v", err)
-		}
-		for _, gauge := range []string{"in_flight_bytes", "waiting_bytes"} {
-			if v := metric(t, reg, gauge, ""); v != 0 {
-				t.Errorf("%s is %v after the end", gauge, v)
-			}
-		}
-	})
-	t.Cleanup(stop)
-	return running{p, reg, stop}
-}
-
-// metric sums the series of a metric that have the label value, or all.
-func metric(t *testing.T, reg *prometheus.Registry, name, label string) (sum float64) {
-	t.Helper()
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := false
-	for _, f := range families {
-		if f.GetName() != "tributary_stream_"+name {
-			continue
-		}
-		for _, m := range f.Metric {
-			if label != "" && !slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetValue() == label }) {
-				continue
-			}
-			found = true
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-		}
-	}
-	if !found {
-		t.Errorf("no metric %s %s", name, label)
-	}
-	return sum
-}
-
-// publish starts one Publish and returns where its outcome comes.
-func (r running) publish(ctx context.Context, key string, size int) <-chan error {
-	outcome := make(chan error, 1)
-	go func() { outcome <- r.Publish(ctx, stream.Record{Key: key, Data: make([]byte, size)}) }()
-	return outcome
-}
-
-// ended returns the outcome of a Publish that must have ended by now.
-func ended(t *testing.T, outcome <-chan error) error {
-	t.Helper()
-	synctest.Wait()
-	select {
-	case err := <-outcome:
-		return err
-	default:
-		t.Fatal("publish has not ended")
-		return nil
-	}
-}
 
 func TestGroups(t *testing.T) {
 	const mib = 1 << 20
@@ -212,6 +66,37 @@ func TestGroups(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWhoeverStandsAtTheDoorTravelsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &putter{}
+		p, err := stream.NewProducer(api, logs, stream.DefaultProducerConfig(), nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if err := p.Publish(t.Context(), stream.Record{Key: "k"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		all.Go(func() {
+			if err := p.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		all.Wait()
+		if got := api.sizes(); !slices.Equal(got, []int{100}) {
+			t.Errorf("records per request %v, want one request of 100", got)
+		}
+	})
 }
 
 func TestOnlyTheFailedRecordIsSentAgainAndDelaysNobody(t *testing.T) {
@@ -383,12 +268,9 @@ func refusePoison(_ int, in *kinesis.PutRecordsInput, _ *kinesis.PutRecordsOutpu
 
 func TestOnePoisonedRecordDoesNotFailItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		api := &putter{answer: refusePoison, block: func(_ context.Context, request int) {
-			if request == 0 {
-				<-release
-			}
-		}}
+		// Each request takes longer than any backoff, so that everybody is due again
+		// when it ends and the same group would form.
+		api := &putter{answer: refusePoison, block: func(context.Context, int) { time.Sleep(9 * time.Second) }}
 		p := run(t, api, func(c *stream.ProducerConfig) { c.MaxInFlight = 1 })
 		outcomes := map[int]<-chan error{-1: p.publish(t.Context(), "first", 1)}
 		synctest.Wait()
@@ -399,13 +281,14 @@ func TestOnePoisonedRecordDoesNotFailItsGroup(t *testing.T) {
 			}
 			outcomes[i] = p.publish(t.Context(), key, 1)
 		}
-		synctest.Wait()
-		close(release)
-		time.Sleep(10 * time.Second)
+		time.Sleep(5 * time.Minute)
 		for i, o := range outcomes {
 			if err := ended(t, o); i == 7 && !stream.IsPermanent(err) || i != 7 && err != nil {
 				t.Errorf("record %d: %v", i, err)
 			}
+		}
+		if n := len(api.requests()); n != 22 {
+			t.Errorf("%d requests, want the first, the group, and one for each of its 20 records", n)
 		}
 	})
 }
@@ -472,6 +355,33 @@ func TestAHangingRequestIsGivenUpAndMadeAgain(t *testing.T) {
 		}
 		if n := metric(t, p.reg, "put_retries_total", "timeout"); n != 1 {
 			t.Errorf("%v timeouts counted", n)
+		}
+	})
+}
+
+func TestALineTooSlowForALargeRequestGetsSmallerOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const record, perSecond = 256 << 10, 200 << 10 // a full request takes 26 s, a record 1.3 s
+		api := &putter{}
+		api.block = func(ctx context.Context, request int) {
+			seconds := float64(len(api.requests()[request])) * record / perSecond
+			select {
+			case <-time.After(time.Duration(seconds * float64(time.Second))):
+			case <-ctx.Done():
+			}
+		}
+		p := run(t, api, func(c *stream.ProducerConfig) { c.MaxInFlight = 1 })
+		var all sync.WaitGroup
+		for range 40 {
+			all.Go(func() {
+				if err := p.Publish(t.Context(), stream.Record{Key: "k", Data: make([]byte, record-1)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if after := time.Since(epoch); after > 5*time.Minute {
+			t.Errorf("52 s of bytes took %v", after)
 		}
 	})
 }

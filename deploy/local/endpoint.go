@@ -13,8 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"tributary/deploy/local/dynamodb"
 	"tributary/deploy/local/fault"
 	"tributary/deploy/local/kinesis"
+	"tributary/deploy/local/s3"
 )
 
 // An Endpoint is the set of embedded services over one directory. Its methods may be called from any goroutine.
@@ -25,7 +27,7 @@ type Endpoint struct {
 	lock   *os.File
 
 	targets map[string]http.Handler // by the part of X-Amz-Target before the dot
-	objects http.Handler            // S3; nil: none
+	objects http.Handler            // S3
 	stores  []io.Closer
 }
 
@@ -73,6 +75,18 @@ func (e *Endpoint) openServices() error {
 	}
 	e.targets["Kinesis_20131202"] = streams
 	e.stores = append(e.stores, streams)
+	tables, err := dynamodb.Open(filepath.Join(e.cfg.Dir, "dynamodb"), e.faults)
+	if err != nil {
+		return err
+	}
+	e.targets["DynamoDB_20120810"] = tables
+	e.stores = append(e.stores, tables)
+	objects, err := s3.Open(filepath.Join(e.cfg.Dir, "s3"), e.faults)
+	if err != nil {
+		return err
+	}
+	e.objects = objects
+	e.stores = append(e.stores, objects)
 	return nil
 }
 
@@ -92,10 +106,8 @@ func (e *Endpoint) Handler() http.Handler {
 		// Past the mux, which redirects paths such as //key that are proper S3 keys. No bucket begins with an underscore.
 		case strings.HasPrefix(r.URL.Path, "/_local/"):
 			mux.ServeHTTP(w, r)
-		case e.objects != nil:
-			e.objects.ServeHTTP(w, r)
 		default:
-			http.NotFound(w, r)
+			e.objects.ServeHTTP(w, r)
 		}
 	})
 }

@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"sync"
@@ -146,10 +148,12 @@ func (s *Spool) loadCursor() (last slot, known, damaged bool, err error) {
 	if err != nil {
 		return slot{}, false, false, err
 	}
-	b := make([]byte, 2*slotSize)
-	readErr := readFull(f, b, 0)
-	for i := range 2 {
-		b := b[i*slotSize:][:slotSize]
+	for at := int64(0); at < 2*slotSize; at += slotSize {
+		b, err := readSlot(f, at)
+		if err != nil {
+			f.Close()
+			return slot{}, false, false, err
+		}
 		sl, ok, err := parseSlot(b)
 		if err != nil {
 			f.Close()
@@ -158,9 +162,9 @@ func (s *Spool) loadCursor() (last slot, known, damaged bool, err error) {
 		if ok && (!known || sl.sequence > last.sequence) {
 			last, known = sl, true
 		}
-		damaged = damaged || !ok && string(b[:8]) != "\x00\x00\x00\x00\x00\x00\x00\x00"
+		damaged = damaged || !ok && !bytes.Equal(b, make([]byte, len(b)))
 	}
-	if readErr == nil {
+	if size, err := f.Size(); err == nil && size >= 2*slotSize {
 		s.cursor.file, s.cursor.sequence = f, last.sequence
 		return last, known, damaged, nil
 	}
@@ -173,4 +177,18 @@ func (s *Spool) loadCursor() (last slot, known, damaged bool, err error) {
 	s.cursor.file, err = s.writeNew(cursorName, fresh)
 	s.cursor.sequence = last.sequence
 	return last, known, true, err
+}
+
+// readSlot reads as much of a slot as its header says, or the file has.
+func readSlot(f file, at int64) ([]byte, error) {
+	b := make([]byte, cursorHeaderSize)
+	n, err := f.ReadAt(b, at)
+	if n == len(b) {
+		b = append(b, make([]byte, min(int64(little.Uint32(b[12:])), maxState))...)
+		n, err = f.ReadAt(b, at)
+	}
+	if n < len(b) && err != io.EOF {
+		return nil, fmt.Errorf("read cursor: %w", err)
+	}
+	return b[:n], nil
 }

@@ -3,7 +3,6 @@ package spool
 import (
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 )
@@ -11,6 +10,8 @@ import (
 // disk is every operation by which the log touches its directory, so that a test
 // can put a failing or forgetful one underneath.
 type disk interface {
+	// MakeDir creates dir with its parents, unless it is there.
+	MakeDir(dir string) error
 	// Create makes an empty file, in place of one that is there.
 	Create(name string) (file, error)
 	Open(name string) (file, error)
@@ -41,6 +42,8 @@ const (
 	fileMode = 0o600
 	dirMode  = 0o700
 )
+
+func (localDisk) MakeDir(dir string) error { return os.MkdirAll(dir, dirMode) }
 
 func (localDisk) Create(name string) (file, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, fileMode)
@@ -101,13 +104,4 @@ func (f localFile) Sync() error {
 			return err
 		}
 	}
-}
-
-// makeDir creates dir and makes its own entry durable: a directory lost in a
-// power cut takes everything acknowledged with it.
-func makeDir(dir string) error {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
-		return err
-	}
-	return localDisk{}.SyncDir(filepath.Dir(dir))
 }

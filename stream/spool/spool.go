@@ -107,7 +107,12 @@ func open(cfg Config, reg prometheus.Registerer, log *slog.Logger, out outside) 
 		return nil, fmt.Errorf("draw epoch: %w", err)
 	}
 	for _, dir := range []string{cfg.Dir, s.quarantineDir()} {
-		if err := makeDir(dir); err != nil {
+		err := out.disk.MakeDir(dir)
+		if err == nil {
+			// Lost in a power cut, the directory takes everything acknowledged along.
+			err = out.disk.SyncDir(filepath.Dir(dir))
+		}
+		if err != nil {
 			return nil, fmt.Errorf("create spool directory: %w", err)
 		}
 	}

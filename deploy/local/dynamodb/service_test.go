@@ -1,14 +1,12 @@
 package dynamodb_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +26,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // endpoint is a service on a port, with a client that does not retry unless told.
+
 type endpoint struct {
 	*sdk.Client
 	t       *testing.T
@@ -57,10 +56,15 @@ func start(t *testing.T, dir string) *endpoint {
 }
 
 // plainBodies hides a request body's WriteTo. The SDK closes the body as soon as
+
 // the answer's header is there; in smithy-go v1.28.8 WriteTo of a closed body
+
 // returns io.EOF as an error, where Read returns it as the end. If the transport
+
 // looks for the body's end only then, it takes that for a failed write and cuts
+
 // the connection in the middle of the answer.
+
 type plainBodies struct{ http.RoundTripper }
 
 func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -100,6 +104,7 @@ func withTable(t *testing.T) *endpoint {
 }
 
 func s(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
+
 func n(v string) types.AttributeValue { return &types.AttributeValueMemberN{Value: v} }
 
 type attributes = map[string]types.AttributeValue
@@ -123,6 +128,7 @@ func (e *endpoint) get(id string) attributes {
 }
 
 // text is the S or N of an attribute, "" when there is none.
+
 func text(a types.AttributeValue) string {
 	switch v := a.(type) {
 	case *types.AttributeValueMemberS:
@@ -134,6 +140,7 @@ func text(a types.AttributeValue) string {
 }
 
 // code is the service's error code, "" for no error.
+
 func code(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -233,6 +240,7 @@ func TestEveryTypeComesBackAsItWasPut(t *testing.T) {
 }
 
 // show prints a value with everything in it.
+
 func show(a types.AttributeValue) string {
 	switch v := a.(type) {
 	case *types.AttributeValueMemberL:
@@ -416,126 +424,6 @@ func TestScanPagesByLimitAndBySize(t *testing.T) {
 	})
 }
 
-func TestTablesSurviveReopening(t *testing.T) {
-	e := withTable(t)
-	for i := range 10 {
-		e.put(attributes{"ShardID": s(fmt.Sprint(i)), "v": n("1")})
-	}
-	if _, err := e.DeleteItem(t.Context(), &sdk.DeleteItemInput{TableName: aws.String(table), Key: key("3")}); err != nil {
-		t.Fatal(err)
-	}
-	before, _ := e.DescribeTable(t.Context(), &sdk.DescribeTableInput{TableName: aws.String(table)})
-	e.stop()
-	e = start(t, e.dir)
-	after, err := e.DescribeTable(t.Context(), &sdk.DescribeTableInput{TableName: aws.String(table)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if aws.ToInt64(after.Table.ItemCount) != 9 || e.get("3") != nil || text(e.get("4")["v"]) != "1" ||
-		!aws.ToTime(after.Table.CreationDateTime).Equal(aws.ToTime(before.Table.CreationDateTime)) || aws.ToString(after.Table.TableId) != aws.ToString(before.Table.TableId) {
-		t.Errorf("after reopening the table is %+v", after.Table)
-	}
-}
-
-func TestATornJournalTailIsCutOff(t *testing.T) {
-	e := withTable(t)
-	e.put(attributes{"ShardID": s("kept"), "v": n("1")})
-	path := filepath.Join(e.dir, "tables", table, "journal")
-	whole := size(t, path)
-	e.put(attributes{"ShardID": s("torn"), "v": n("1")})
-	e.stop()
-	full, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	damage := map[string][]byte{"a grown file that was never filled": append(full[:whole:whole], make([]byte, 5000)...)}
-	for cut := whole + 1; cut < int64(len(full)); cut++ {
-		damage[fmt.Sprintf("%d bytes of the last entry", cut-whole)] = full[:cut]
-	}
-	flipped := append([]byte{}, full...)
-	flipped[len(flipped)-1] ^= 1
-	damage["a wrong sum on the last entry"] = flipped
-	for name, content := range damage {
-		t.Run(name, func(t *testing.T) {
-			if err := os.WriteFile(path, content, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			e := start(t, e.dir)
-			if e.get("kept") == nil || e.get("torn") != nil {
-				t.Error("want the whole entry kept and the torn one gone")
-			}
-			if size(t, path) != whole {
-				t.Errorf("journal has %d bytes, want %d", size(t, path), whole)
-			}
-			e.put(attributes{"ShardID": s("after")})
-			e.stop()
-			e = start(t, e.dir)
-			if e.get("kept") == nil || e.get("after") == nil {
-				t.Error("a write behind the cut is lost")
-			}
-		})
-	}
-}
-
-func TestDamageInTheMiddleOfAJournalStopsOpening(t *testing.T) {
-	e := withTable(t)
-	e.put(key("a"))
-	path := filepath.Join(e.dir, "tables", table, "journal")
-	middle := size(t, path) - 1
-	e.put(key("b"))
-	e.stop()
-	content, _ := os.ReadFile(path)
-	content[middle] ^= 1
-	if err := os.WriteFile(path, content, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := dynamodb.Open(e.dir, nil); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("open says %v, want an error that names %s", err, path)
-	}
-}
-
-func TestAnInterruptedCreationOrDeletionIsFinishedAtOpen(t *testing.T) {
-	dir := t.TempDir()
-	for _, d := range []string{"tables/half", "trash/some-id"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, f := range []string{"tables/half/journal.tmp", "trash/some-id/journal"} {
-		if err := os.WriteFile(filepath.Join(dir, f), []byte("x"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e := start(t, dir)
-	out, err := e.ListTables(t.Context(), &sdk.ListTablesInput{})
-	if err != nil || len(out.TableNames) != 0 {
-		t.Errorf("tables are %v, %v", out, err)
-	}
-	for _, f := range []string{"tables/half", "trash/some-id"} {
-		if _, err := os.Stat(filepath.Join(dir, f)); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("%s is still there", f)
-		}
-	}
-}
-
-func TestAJournalIsRewrittenWhenItHasGrown(t *testing.T) {
-	e := withTable(t)
-	path := filepath.Join(e.dir, "tables", table, "journal")
-	pad := strings.Repeat("x", 380<<10)
-	for i := range 30 {
-		e.put(attributes{"ShardID": s("a"), "pad": s(pad), "v": n(fmt.Sprint(i))})
-	}
-	if got := size(t, path); got > 9<<20 {
-		t.Errorf("journal has %d bytes for one item of 380 KB", got)
-	}
-	e.put(attributes{"ShardID": s("b")})
-	e.stop()
-	e = start(t, e.dir)
-	if text(e.get("a")["v"]) != "29" || e.get("b") == nil {
-		t.Error("items are lost by the rewriting")
-	}
-}
-
 func size(t *testing.T, path string) int64 {
 	t.Helper()
 	info, err := os.Stat(path)
@@ -543,112 +431,4 @@ func size(t *testing.T, path string) int64 {
 		t.Fatal(err)
 	}
 	return info.Size()
-}
-
-func TestFaults(t *testing.T) {
-	e := withTable(t)
-	rule := func(r fault.Rule) {
-		t.Helper()
-		r.Service = "dynamodb"
-		if err := e.faults.Replace([]fault.Rule{r}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	try := func(ctx context.Context, id string) error {
-		_, err := e.PutItem(ctx, &sdk.PutItemInput{TableName: aws.String(table), Item: key(id), ConditionExpression: aws.String("attribute_not_exists(ShardID)")})
-		return err
-	}
-	t.Run("a throttled write is not done", func(t *testing.T) {
-		rule(fault.Rule{Operation: "PutItem", Action: fault.Throttle})
-		wantCode(t, try(t.Context(), "throttled"), "ProvisionedThroughputExceededException")
-		if e.get("throttled") != nil {
-			t.Error("it was done")
-		}
-	})
-	t.Run("a write whose answer is lost is done", func(t *testing.T) {
-		rule(fault.Rule{Operation: "PutItem", Action: fault.LoseResponse})
-		if err := try(t.Context(), "lost"); err == nil {
-			t.Error("the client saw an answer")
-		}
-		if e.get("lost") == nil {
-			t.Error("it was not done")
-		}
-	})
-	t.Run("a delayed write comes after its client gave up and meets what came before", func(t *testing.T) {
-		rule(fault.Rule{Operation: "PutItem", Action: fault.DelayCommit, Delay: time.Minute, Count: 1})
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		if err := try(ctx, "late"); err == nil {
-			t.Error("the client saw an answer")
-		}
-		if e.get("late") != nil {
-			t.Error("it was done before its delay")
-		}
-		if err := e.faults.Drain(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		wantCode(t, try(t.Context(), "late"), "ConditionalCheckFailedException")
-	})
-	t.Run("a stale read answers from before the last write, a consistent one does not", func(t *testing.T) {
-		rule(fault.Rule{Action: fault.Stale})
-		e.put(attributes{"ShardID": s("st"), "v": n("1")})
-		e.put(attributes{"ShardID": s("st"), "v": n("2")})
-		out, err := e.GetItem(t.Context(), &sdk.GetItemInput{TableName: aws.String(table), Key: key("st")})
-		if err != nil || text(out.Item["v"]) != "1" {
-			t.Errorf("stale read: %v, %v", out, err)
-		}
-		if got := e.get("st"); text(got["v"]) != "2" {
-			t.Errorf("consistent read: %v", got)
-		}
-		e.put(key("fresh"))
-		scan, err := e.Scan(t.Context(), &sdk.ScanInput{TableName: aws.String(table)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, i := range scan.Items {
-			if id := text(i["ShardID"]); id == "fresh" || id == "st" && text(i["v"]) != "1" {
-				t.Errorf("stale scan shows %s", show(&types.AttributeValueMemberM{Value: i}))
-			}
-		}
-	})
-}
-
-func TestUnknownOperationsAndParametersAreRefusedByName(t *testing.T) {
-	e := withTable(t)
-	ctx := t.Context()
-	_, err := e.Query(ctx, &sdk.QueryInput{TableName: aws.String(table), KeyConditionExpression: aws.String("ShardID = :a"), ExpressionAttributeValues: attributes{":a": s("a")}})
-	wantCode(t, err, "UnknownOperationException")
-	for name, call := range map[string]func() error{
-		"Expected": func() error {
-			_, err := e.PutItem(ctx, &sdk.PutItemInput{TableName: aws.String(table), Item: key("a"), Expected: map[string]types.ExpectedAttributeValue{"a": {Exists: aws.Bool(false)}}})
-			return err
-		},
-		"FilterExpression": func() error {
-			_, err := e.Scan(ctx, &sdk.ScanInput{TableName: aws.String(table), FilterExpression: aws.String("attribute_exists(a)")})
-			return err
-		},
-		"ReturnConsumedCapacity": func() error {
-			_, err := e.GetItem(ctx, &sdk.GetItemInput{TableName: aws.String(table), Key: key("a"), ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
-			return err
-		},
-		"NS": func() error {
-			_, err := e.PutItem(ctx, &sdk.PutItemInput{TableName: aws.String(table), Item: attributes{"ShardID": s("a"), "x": &types.AttributeValueMemberNS{Value: []string{"1"}}}})
-			return err
-		},
-		"UPDATED_NEW": func() error {
-			_, err := e.UpdateItem(ctx, &sdk.UpdateItemInput{TableName: aws.String(table), Key: key("a"), ReturnValues: types.ReturnValueUpdatedNew})
-			return err
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			err := call()
-			wantCode(t, err, "ValidationException")
-			if err != nil && !strings.Contains(err.Error(), name) {
-				t.Errorf("the error does not name %s: %v", name, err)
-			}
-		})
-	}
-	if e.get("a") != nil {
-		t.Error("a refused call wrote")
-	}
 }

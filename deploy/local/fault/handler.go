@@ -20,13 +20,12 @@ const MaxBody = 512 << 20
 // DelayCommit and LoseResponse run next with a context that does not end with the client, and always to its end.
 func (s *Set) Handler(service string, operationOf func(*http.Request) string, throttle func(http.ResponseWriter), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f := s.Next(service, operationOf(r))
+		f, hurry := s.enter(service, operationOf(r))
 		if f.Action == "" {
 			next.ServeHTTP(w, r)
 			return
 		}
-		hurry, done := s.enter()
-		defer done()
+		defer s.leave()
 		// Also before an error: a server that answers while the client still writes makes the client see a broken pipe instead.
 		if !holdBody(w, r) {
 			return
@@ -55,6 +54,9 @@ func (s *Set) Handler(service string, operationOf func(*http.Request) string, th
 // Drain ends every wait at once, so that delayed calls happen now, and returns when no hit call is under way any more, or with
 // ctx's error. The set stays usable. An endpoint drains before it closes its stores: nothing may commit into a closed store.
 func (s *Set) Drain(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	if s.inFlight == 0 {
 		s.mu.Unlock()
@@ -77,14 +79,22 @@ func (s *Set) Drain(ctx context.Context) error {
 	}
 }
 
-func (s *Set) enter() (hurry <-chan struct{}, done func()) {
+// enter is Next, and counts a call that is hit as under way in the same step: once a hit can be seen, Drain knows of its call.
+func (s *Set) enter(service, operation string) (f Fault, hurry <-chan struct{}) {
+	if s == nil {
+		return Fault{}, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	f = s.count(service, operation, Rule.befallsCall)
+	if f.Action == "" {
+		return f, nil
+	}
 	if s.hurry == nil {
 		s.hurry = make(chan struct{})
 	}
 	s.inFlight++
-	return s.hurry, s.leave
+	return f, s.hurry
 }
 
 func (s *Set) leave() {

@@ -66,6 +66,11 @@ func (s *Set) next(service, operation string, applies func(Rule) bool) Fault {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.count(service, operation, applies)
+}
+
+// count is next for those who hold the lock.
+func (s *Set) count(service, operation string, applies func(Rule) bool) Fault {
 	var f Fault
 	for i := range s.rules {
 		r := &s.rules[i]

@@ -19,6 +19,7 @@ import (
 
 	"tributary/deploy/local/fault"
 	"tributary/deploy/local/kinesis"
+	"tributary/deploy/local/localtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -73,7 +74,7 @@ func (w *world) start() {
 	srv := httptest.NewServer(service)
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	w.Client = client.NewFromConfig(aws.Config{
-		Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), HTTPClient: &http.Client{Transport: transport},
+		Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), HTTPClient: &http.Client{Transport: localtest.PlainBodies(transport)},
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""), RetryMaxAttempts: 1,
 	})
 	w.close = sync.OnceFunc(func() {

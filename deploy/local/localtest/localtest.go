@@ -67,7 +67,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 		Region:                     "us-east-1",
 		BaseEndpoint:               aws.String(s.URL),
 		Credentials:                credentials.NewStaticCredentialsProvider("local", "local", ""),
-		HTTPClient:                 &http.Client{Transport: transport},
+		HTTPClient:                 &http.Client{Transport: PlainBodies(transport)},
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 	}

@@ -13,7 +13,8 @@
 // metadata belong together. If-None-Match: * and If-Match are decided atomically
 // with the write, for PutObject and CompleteMultipartUpload. Checksums and
 // Content-MD5 that a client sends are verified. Lists page in the order of the
-// keys' bytes. No object is held in memory.
+// keys' bytes. No object is held in memory. Deletions are not synced: a power cut
+// may bring a deleted object back. Signatures are not verified.
 //
 // What it does not do is refused with NotImplemented and the name of the
 // operation, parameter or header; nothing is ignored. What a directory cannot

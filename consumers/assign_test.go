@@ -1,0 +1,209 @@
+package consumers
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"tributary/consumers/lease"
+	"tributary/stream"
+)
+
+func shardName(i int) stream.ShardID { return stream.ShardID(fmt.Sprintf("shardId-%012d", i)) }
+
+// cluster plays workers against one table until nobody has anything to do.
+type cluster struct {
+	t      *testing.T
+	shards []stream.Shard
+	items  map[stream.ShardID]lease.Item
+	dead   map[string]bool
+	stale  bool
+}
+
+func newCluster(t *testing.T, shards int) *cluster {
+	c := &cluster{t: t, items: map[stream.ShardID]lease.Item{}, dead: map[string]bool{}}
+	for i := range shards {
+		c.shards = append(c.shards, stream.Shard{ID: shardName(i)})
+	}
+	return c
+}
+
+func (c *cluster) view(me string) view {
+	v := view{me: me, shards: c.shards, items: c.items, held: map[stream.ShardID]bool{}}
+	for id, i := range c.items {
+		if i.Owner == me {
+			v.held[id] = true
+		}
+	}
+	v.free = func(i lease.Item) bool { return i.Owner == "" || c.dead[i.Owner] }
+	v.stale = func(lease.Item) bool { return c.stale }
+	return v
+}
+
+// round lets a worker act once; claimed leases are released afterwards.
+func (c *cluster) round(me string) (moves int) {
+	s := decide(c.view(me))
+	for _, shard := range s.create {
+		c.items[shard.ID] = lease.Item{Shard: shard.ID}
+	}
+	if len(s.create) > 0 {
+		s = decide(c.view(me))
+	}
+	for _, i := range s.take {
+		i.Owner, i.Claim = me, ""
+		c.items[i.Shard] = i
+	}
+	for _, i := range s.claim {
+		i.Claim = me
+		c.items[i.Shard] = i
+	}
+	return len(s.take) + len(s.claim)
+}
+
+func (c *cluster) release() {
+	for id, i := range c.items {
+		if i.Claim != "" && i.Owner != "" {
+			i.Owner = ""
+			c.items[id] = i
+		}
+	}
+}
+
+func (c *cluster) load() map[string]int {
+	load := map[string]int{}
+	for _, i := range c.items {
+		load[i.Owner]++
+	}
+	return load
+}
+
+func TestTheFirstWorkerTakesEverythingInOneRound(t *testing.T) {
+	c := newCluster(t, 100)
+	c.round("a")
+	expect(t, "load", c.load(), map[string]int{"a": 100})
+}
+
+func TestWorkersSettleWithinOneOfEachOther(t *testing.T) {
+	for _, shards := range []int{1, 2, 3, 4, 5, 7, 16, 100} {
+		for workers := 1; workers <= 6; workers++ {
+			c := newCluster(t, shards)
+			rounds := 0
+			for moves := 1; moves > 0; rounds++ {
+				if rounds > 8 {
+					t.Fatalf("%d shards, %d workers: still moving after %d rounds: %v", shards, workers, rounds, c.load())
+				}
+				moves = 0
+				for w := range workers {
+					moves += c.round(fmt.Sprint("w", w))
+				}
+				c.release()
+			}
+			load := c.load()
+			least, most := shards, 0
+			for w := range workers {
+				n := load[fmt.Sprint("w", w)]
+				least, most = min(least, n), max(most, n)
+			}
+			if most-least > 1 || load[""] > 0 {
+				t.Errorf("%d shards, %d workers: %v", shards, workers, load)
+			}
+		}
+	}
+}
+
+func TestADeadWorkersShardsAreTakenInOneRound(t *testing.T) {
+	c := newCluster(t, 8)
+	for range 4 {
+		c.round("a")
+		c.round("b")
+		c.release()
+	}
+	expect(t, "before", c.load(), map[string]int{"a": 4, "b": 4})
+	c.dead["b"] = true
+	c.round("a")
+	expect(t, "after", c.load(), map[string]int{"a": 8})
+}
+
+func TestAFreeShardWaitsForItsClaimerUnlessThatDied(t *testing.T) {
+	c := newCluster(t, 1)
+	c.items[shardName(0)] = lease.Item{Shard: shardName(0), Claim: "b"}
+	expect(t, "moves of another", c.round("a"), 0)
+	c.stale = true
+	c.round("a")
+	expect(t, "load", c.load(), map[string]int{"a": 1})
+}
+
+func TestChildrenWaitForAllTheirParents(t *testing.T) {
+	for name, c := range map[string]struct {
+		listed  []int
+		ended   []int
+		created bool
+	}{
+		"both parents are read": {[]int{0, 1}, []int{0, 1}, true},
+		"one parent is not":     {[]int{0, 1}, []int{0}, false},
+		"none is":               {[]int{0, 1}, nil, false},
+		"a parent left the stream, the other is read":     {[]int{1}, []int{1}, true},
+		"a parent left the stream, the other is not read": {[]int{1}, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newCluster(t, 0).view("a")
+			for _, i := range c.listed {
+				v.shards = append(v.shards, stream.Shard{ID: shardName(i), Closed: true})
+				v.items[shardName(i)] = lease.Item{Shard: shardName(i), Checkpoint: "5"}
+			}
+			for _, i := range c.ended {
+				v.items[shardName(i)] = lease.Item{Shard: shardName(i), Checkpoint: lease.ShardEnd}
+			}
+			child := stream.Shard{ID: shardName(9), Parents: []stream.ShardID{shardName(0), shardName(1)}}
+			v.shards = append(v.shards, child)
+			expect(t, "created", len(decide(v).create) > 0, c.created)
+			v.items[child.ID] = lease.Item{Shard: child.ID} // another library made it too early
+			taken := false
+			for _, i := range decide(v).take {
+				taken = taken || i.Shard == child.ID
+			}
+			expect(t, "taken", taken, c.created)
+		})
+	}
+}
+
+func TestAShardThatExpiredUnreadIsReported(t *testing.T) {
+	v := newCluster(t, 1).view("a")
+	v.items["gone"] = lease.Item{Shard: "gone", Checkpoint: "5"}
+	v.items["done"] = lease.Item{Shard: "done", Checkpoint: lease.ShardEnd}
+	expect(t, "expired", decide(v).expired, []stream.ShardID{"gone"})
+}
+
+func TestWhereAShardStarts(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	latest := lease.Group{Start: StartLatest, StartTime: at, Closed: []stream.ShardID{"closed before"}}
+	root := stream.Shard{ID: "root"}
+	childOf := func(p ...stream.ShardID) stream.Shard { return stream.Shard{ID: "child", Parents: p} }
+	for name, c := range map[string]struct {
+		group lease.Group
+		shard stream.Shard
+		want  stream.Position
+	}{
+		"from the beginning":                          {lease.Group{Start: StartTrimHorizon}, root, stream.TrimHorizon()},
+		"from a moment":                               {lease.Group{Start: StartTimestamp, StartTime: at}, childOf("open then"), stream.AtTime(at)},
+		"latest: a shard of that time":                {latest, root, stream.AtTime(at)},
+		"latest: a child of a shard closed before":    {latest, childOf("closed before"), stream.AtTime(at)},
+		"latest: a child of a shard long gone":        {latest, childOf("unknown"), stream.AtTime(at)},
+		"latest: a child of a shard open at the time": {latest, childOf("open then"), stream.TrimHorizon()},
+		"latest: a merge of old and new":              {latest, childOf("closed before", "open then"), stream.TrimHorizon()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			known := func(id stream.ShardID) bool { return id != "unknown" }
+			expect(t, "start", startOf(c.shard, c.group, known), c.want)
+		})
+	}
+}
+
+func TestAResetShardStartsWithoutItsParentsMaps(t *testing.T) {
+	items := map[stream.ShardID]lease.Item{"a": {Generation: 1}, "b": {Generation: 3}}
+	child := stream.Shard{ID: "c", Parents: []stream.ShardID{"a", "b"}}
+	expect(t, "inherited", inherited(child, items), 3)
+	expect(t, "as it came", parentPlaces(child, lease.Item{Generation: 3}, items), []lease.Place{
+		{Shard: "a", Generation: 1, Sequence: lease.ShardEnd}, {Shard: "b", Generation: 3, Sequence: lease.ShardEnd}})
+	expect(t, "reset on its own", len(parentPlaces(child, lease.Item{Generation: 4}, items)), 0)
+}

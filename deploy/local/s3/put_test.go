@@ -1,0 +1,196 @@
+package s3_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+func TestAnObjectIsAPlainFileAndComesBackWithItsMetadata(t *testing.T) {
+	e := withBucket(t)
+	const key = "events/kind=app/dt=2026-11-22/hour=07/shardId-000000000000-495:7.parquet"
+	out, err := e.try(key, "content", func(in *sdk.PutObjectInput) {
+		in.Metadata = map[string]string{"range": "1-9", "rows": "3"}
+		in.ContentType = aws.String("application/vnd.apache.parquet")
+		in.CacheControl = aws.String("max-age=60")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aws.ToString(out.ETag) != etagOf("content") || aws.ToString(out.ChecksumCRC32) == "" {
+		t.Errorf("put answers etag %s and crc32 %s", aws.ToString(out.ETag), aws.ToString(out.ChecksumCRC32))
+	}
+	if plain, err := os.ReadFile(e.file(bucket, key)); err != nil || string(plain) != "content" {
+		t.Errorf("the file is %q, %v", plain, err)
+	}
+	check := func() {
+		t.Helper()
+		h := e.head(key)
+		if h.Metadata["range"] != "1-9" || h.Metadata["rows"] != "3" || aws.ToString(h.ContentType) != "application/vnd.apache.parquet" || aws.ToString(h.CacheControl) != "max-age=60" ||
+			aws.ToInt64(h.ContentLength) != 7 || aws.ToString(h.ETag) != etagOf("content") || time.Since(aws.ToTime(h.LastModified)) > time.Minute {
+			t.Errorf("head answers %+v", h)
+		}
+		if got := e.get(key); got != "content" {
+			t.Errorf("get answers %q", got)
+		}
+	}
+	check()
+	e.stop()
+	again := start(t, e.dir)
+	e.Client = again.Client
+	check()
+	if found, _ := filepath.Glob(e.file(bucket, "*")); len(found) != 1 {
+		t.Errorf("beside the object the bucket holds %v", found)
+	}
+}
+
+func TestOneWriterWinsEachRaceForAKey(t *testing.T) {
+	e := withBucket(t)
+	for round := range 10 {
+		key := fmt.Sprintf("dir/race-%d", round)
+		var wins atomic.Int64
+		var winner atomic.Value
+		var wg sync.WaitGroup
+		for writer := range 8 {
+			wg.Go(func() {
+				body := strings.Repeat(fmt.Sprint(writer), 1000)
+				_, err := e.try(key, body, func(in *sdk.PutObjectInput) { in.IfNoneMatch = aws.String("*") })
+				switch code(err) {
+				case "":
+					wins.Add(1)
+					winner.Store(body)
+				case "PreconditionFailed":
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if wins.Load() != 1 || e.get(key) != winner.Load() {
+			t.Errorf("round %d: %d winners, object begins with %.3s", round, wins.Load(), e.get(key))
+		}
+	}
+	if n := e.temporary(); n != 0 {
+		t.Errorf("%d temporary files are left", n)
+	}
+}
+
+func TestConditionalWrites(t *testing.T) {
+	e := withBucket(t)
+	e.put("a", "one")
+	for _, c := range []struct {
+		name        string
+		key         string
+		ifMatch     string
+		ifNoneMatch string
+		want        string
+		after       string
+	}{
+		{"If-None-Match refuses an object that exists", "a", "", "*", "PreconditionFailed", "one"},
+		{"If-Match refuses another etag", "a", etagOf("two"), "", "PreconditionFailed", "one"},
+		{"If-Match lets the right etag pass", "a", etagOf("one"), "", "", "new"},
+		{"If-Match takes an etag without quotes", "a", strings.Trim(etagOf("new"), `"`), "", "", "new"},
+		{"If-Match finds no object", "b", etagOf("one"), "", "NoSuchKey", ""},
+		{"If-None-Match creates", "c", "", "*", "", "new"},
+		{"If-None-Match with an etag is refused loudly", "d", "", etagOf("one"), "NotImplemented", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := e.try(c.key, "new", func(in *sdk.PutObjectInput) {
+				if c.ifMatch != "" {
+					in.IfMatch = aws.String(c.ifMatch)
+				}
+				if c.ifNoneMatch != "" {
+					in.IfNoneMatch = aws.String(c.ifNoneMatch)
+				}
+			})
+			wantCode(t, err, c.want)
+			if c.after == "" {
+				_, err := e.HeadObject(t.Context(), &sdk.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String(c.key)})
+				wantCode(t, err, "NotFound")
+				return
+			}
+			if got := e.get(c.key); got != c.after {
+				t.Errorf("object is %q, want %q", got, c.after)
+			}
+		})
+	}
+}
+
+func TestAFilePutByHandIsAnObject(t *testing.T) {
+	e := withBucket(t)
+	e.put("a", "old!")
+	e.byHand("a", "mine")
+	e.byHand("b/c", "new")
+	for key, content := range map[string]string{"a": "mine", "b/c": "new"} {
+		if got := e.get(key); got != content || aws.ToString(e.head(key).ETag) != etagOf(content) {
+			t.Errorf("%s is %q with etag %s", key, got, aws.ToString(e.head(key).ETag))
+		}
+		_, err := e.try(key, "x", func(in *sdk.PutObjectInput) { in.IfNoneMatch = aws.String("*") })
+		wantCode(t, err, "PreconditionFailed")
+	}
+}
+
+func TestACopyThatLostItsTimesKeepsItsMetadata(t *testing.T) {
+	e := withBucket(t)
+	if _, err := e.try("a", "x", func(in *sdk.PutObjectInput) { in.Metadata = map[string]string{"range": "1-2"} }); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(e.file(bucket, "a"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.head("a"); got.Metadata["range"] != "1-2" {
+		t.Errorf("metadata is %v", got.Metadata)
+	}
+}
+
+func TestACrashLeavesTheOldObjectOrTheNewOne(t *testing.T) {
+	// The last step of a PUT is the rename of the data. A crash before it leaves
+	// the metadata of both objects beside the old data, and a temporary file.
+	e := withBucket(t)
+	withMeta := func(v string) func(*sdk.PutObjectInput) {
+		return func(in *sdk.PutObjectInput) { in.Metadata = map[string]string{"v": v} }
+	}
+	if _, err := e.try("a", "same size 1", withMeta("1")); err != nil {
+		t.Fatal(err)
+	}
+	old := e.file("saved")
+	if err := os.Link(e.file(bucket, "a"), old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.try("a", "same size 2", withMeta("2")); err != nil {
+		t.Fatal(err)
+	}
+	e.put("never-renamed", "x")
+	if got := e.head("a").Metadata["v"]; got != "2" {
+		t.Errorf("before the crash: v is %s", got)
+	}
+	e.stop()
+	if err := errors.Join(os.Rename(old, e.file(bucket, "a")), os.Remove(e.file(bucket, "never-renamed")),
+		os.WriteFile(e.file(".tmp", "LEFTOVER"), []byte("half"), 0o644), os.MkdirAll(e.file(".multipart", "HALF"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	e = start(t, e.dir)
+	if got := e.get("a"); got != "same size 1" || e.head("a").Metadata["v"] != "1" || aws.ToString(e.head("a").ETag) != etagOf("same size 1") {
+		t.Errorf("after the crash: %q with %v", got, e.head("a").Metadata)
+	}
+	if names, _ := e.list(sdk.ListObjectsV2Input{}); strings.Join(names, " ") != "a" {
+		t.Errorf("after the crash the bucket lists %v", names)
+	}
+	if n := e.temporary(); n != 0 {
+		t.Errorf("%d temporary files are left", n)
+	}
+	if _, err := os.Stat(e.file(".multipart", "HALF")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("an upload without a record is left")
+	}
+	_, err := e.try("never-renamed", "y", func(in *sdk.PutObjectInput) { in.IfNoneMatch = aws.String("*") })
+	wantCode(t, err, "")
+}
