@@ -59,13 +59,11 @@ func readObject(t testing.TB, key string, content []byte) []rowRead {
 	defer reader.Release()
 	for reader.Next() {
 		batch := reader.RecordBatch()
-		column := func(name string) arrow.Array {
-			i := batch.Schema().FieldIndices(name)
-			if len(i) != 1 {
-				t.Fatalf("%s: column %s is there %d times", key, name, len(i))
-			}
-			return batch.Column(i[0])
+		columns := map[string]arrow.Array{}
+		for i, a := range batch.Columns() {
+			columns[batch.ColumnName(i)] = a
 		}
+		column := func(name string) arrow.Array { return columns[name] }
 		text := func(name string, i int) string {
 			a := column(name).(*array.String)
 			if a.IsNull(i) {
