@@ -25,7 +25,7 @@ type bucket struct {
 	objects map[string]blob
 	calls   []string // "PUT key", "GET key"
 	// fault returns what to do with a call; nil lets it through.
-	fault func(call string) *fault
+	fault func(call string) *answer
 }
 
 type blob struct {
@@ -33,9 +33,9 @@ type blob struct {
 	metadata map[string]string
 }
 
-// fault is an answer in place of S3's. do tells whether the call happens all the
+// answer comes in place of S3's. do tells whether the call happens all the
 // same, as when only the answer was lost.
-type fault struct {
+type answer struct {
 	do  bool
 	err error
 }
@@ -49,7 +49,7 @@ func answered(status int, code string) error {
 	}}
 }
 
-func (b *bucket) begin(call string) *fault {
+func (b *bucket) begin(call string) *answer {
 	b.calls = append(b.calls, call)
 	if b.fault == nil {
 		return nil

@@ -16,6 +16,11 @@ import (
 // few enough for the processor's cache.
 const chunkRows = 512
 
+// pageRows end the pages of all columns, as in other writers. The library looks
+// at a dictionary's size only at the end of a page, and an index into it counts
+// four bytes toward the page whatever it stands for.
+const pageRows = 20_000
+
 // encodeCharge is what encoding costs beside the lines: the open pages,
 // dictionaries and compressors of all columns.
 const encodeCharge = 4 << 20
@@ -33,6 +38,7 @@ type encoder struct {
 	values  [columnCount][]parquet.Value
 	rows    int
 	lines   int64 // bytes in values
+	page    int   // rows since all columns ended a page
 	group   int64 // bytes in the open row group
 	wrote   tally
 
@@ -74,7 +80,7 @@ func encode(p *partition, shard stream.ShardID, records []record, codec *zstd.Co
 			if err := e.file.Flush(); err != nil {
 				return nil, tally{}, fmt.Errorf("close row group: %w", err)
 			}
-			e.group = 0
+			e.group, e.page = 0, 0
 		}
 	}
 	if err := e.writeChunk(); err != nil {
@@ -149,7 +155,17 @@ func (e *encoder) writeChunk() error {
 		clear(e.values[i])
 		e.values[i] = e.values[i][:0]
 	}
+	e.page += e.rows
 	e.rows, e.lines = 0, 0
+	if e.page < pageRows {
+		return nil
+	}
+	e.page = 0
+	for i, c := range e.columns {
+		if err := c.Flush(); err != nil {
+			return fmt.Errorf("end page of column %d: %w", i, err)
+		}
+	}
 	return nil
 }
 

@@ -133,7 +133,7 @@ func TestManifestListsWhatIsThere(t *testing.T) {
 func TestSameEventsAndPlanGiveSameBytes(t *testing.T) {
 	one, two := newBucket(), newBucket()
 	for _, b := range []*bucket{one, two} {
-		batches := traffic(5_000)
+		batches := traffic(2_000)
 		if err := flushAll(t.Context(), t, newLake(t, config(), b), batches, rangeOf(1, len(batches))); err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestFlush(t *testing.T) {
 	})
 	t.Run("by a worker with other page sizes accepts what is there", func(t *testing.T) {
 		b := newBucket()
-		batches, r := traffic(5_000), rangeOf(1, 50)
+		batches, r := traffic(2_000), rangeOf(1, 20)
 		if err := flushAll(t.Context(), t, newLake(t, config(), b), batches, r); err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +252,7 @@ func TestFlush(t *testing.T) {
 // repeated as the engine does it.
 func TestFlushUnderFaults(t *testing.T) {
 	lost := errors.New("connection reset")
-	for name, f := range map[string]fault{
+	for name, f := range map[string]answer{
 		"the answer is lost":            {do: true, err: lost},
 		"the request is lost":           {err: lost},
 		"S3 is slow down":               {err: answered(http.StatusServiceUnavailable, "SlowDown")},
@@ -262,7 +262,7 @@ func TestFlushUnderFaults(t *testing.T) {
 		for call := range 7 { // three objects put and read, and the manifest
 			t.Run(name+" at call "+string(rune('1'+call)), func(t *testing.T) {
 				b := newBucket()
-				b.fault = func(string) *fault {
+				b.fault = func(string) *answer {
 					if len(b.calls) == call+1 {
 						return &f
 					}
@@ -290,9 +290,9 @@ func TestFlushUnderFaults(t *testing.T) {
 
 func TestRetriesGoOnWhereTheyFailed(t *testing.T) {
 	b := newBucket()
-	b.fault = func(string) *fault {
+	b.fault = func(string) *answer {
 		if len(b.calls)%5 == 0 {
-			return &fault{err: answered(http.StatusServiceUnavailable, "SlowDown")}
+			return &answer{err: answered(http.StatusServiceUnavailable, "SlowDown")}
 		}
 		return nil
 	}
@@ -437,7 +437,7 @@ func TestWhatLiesUnderTheRangesNames(t *testing.T) {
 	})
 	t.Run("an upload that S3 holds otherwise is not trusted", func(t *testing.T) {
 		b := newBucket()
-		b.fault = func(call string) *fault {
+		b.fault = func(call string) *answer {
 			for k, o := range b.objects {
 				if strings.HasSuffix(k, ".parquet") && strings.HasPrefix(call, "GET ") {
 					b.objects[k] = blob{o.content[:len(o.content)-1], o.metadata}

@@ -24,8 +24,9 @@ type Config struct {
 	// SegmentBytes is the size at which a segment ends; disk space comes back in
 	// steps of it.
 	SegmentBytes int64 `koanf:"segment_bytes" json:"segment_bytes"`
-	// PendingBytes bounds what waits in memory for its commit. It is also the
-	// largest request.
+	// PendingBytes bounds what waits in memory for its commit; the buffers that
+	// hold it may be up to twice as large while they grow. It is also the largest
+	// request, and the reader holds one request at a time.
 	PendingBytes int64 `koanf:"pending_bytes" json:"pending_bytes"`
 	// Ack is AckSynced or AckWritten.
 	Ack string `koanf:"ack" json:"ack"`

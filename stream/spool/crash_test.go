@@ -193,7 +193,7 @@ func TestADiskThatFailsNowAndThenLosesAndDoublesNothing(t *testing.T) {
 	chunks := chunkNames(25)
 	t.Parallel()
 	ops := []string{"write", "sync", "truncate", "create", "rename", "syncdir", "remove"}
-	for seed := range uint64(40) {
+	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(2, seed))
 		y := newStory(t, []string{spool.AckSynced, spool.AckWritten}[seed%2])
 		bad := map[string]bool{}

@@ -225,50 +225,92 @@ func TestAFullSpoolBlocksAppendsUntilTheCursorMoves(t *testing.T) {
 	})
 }
 
-func TestALargeRequestIsNotStarvedBySmallOnes(t *testing.T) {
+// fill appends lines until the spool takes no more of their size.
+func (l *life) fill() {
+	l.t.Helper()
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second) // synctest's clock
+		err := l.Append(ctx, []spool.Request{{Entries: []spool.Entry{{Lane: l.lane, Payload: []byte(strings.Repeat("x", 700))}}}})
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			return
+		}
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+func TestRoomGoesToWhoWaitedFirst(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		cfg := small(dir)
-		s, err := spool.Open(cfg, nil, quiet)
-		if err != nil {
+		l := start(t, small(dir))
+		l.fill()
+		l.put("", "a small one still fits")
+		go l.put("", strings.Repeat("L", 3900))
+		synctest.Wait()
+		go l.put("", "a second small one would fit")
+		synctest.Wait()
+		items := l.rest()
+		if last := string(items[len(items)-1].Payload); last != "a small one still fits" {
+			t.Fatalf("a small request overtook the large one: %q", last)
+		}
+		if err := l.SetCursor(l.Head(), nil); err != nil {
 			t.Fatal(err)
 		}
-		l := run(t, s)
-		if l.lane, err = l.OpenLane(t.Context(), "key"); err != nil {
-			t.Fatal(err)
+		// Both have room now; which of them is written first is open.
+		got := []string{string(l.next().Payload[:5]), string(l.next().Payload[:5])}
+		if slices.Sort(got); !slices.Equal(got, []string{"LLLLL", "a sec"}) {
+			t.Errorf("read %q", got)
 		}
+		l.stop()
+	})
+}
+
+func TestAppendsThatGiveUpWaitingLeaveTheirPlace(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, small(dir))
+		l.fill()
 		ctx, cancel := context.WithCancel(context.Background())
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				for ctx.Err() == nil {
-					l.tryPut("", strings.Repeat("s", 700))
-				}
-			})
-		}
-		large := make(chan struct{})
-		go func() { l.put("", strings.Repeat("L", 3900)); close(large) }()
-		for range 1000 {
-			it := l.next()
-			if err := l.SetCursor(it.After, nil); err != nil {
-				t.Fatal(err)
-			}
-			if it.Payload[0] == 'L' {
-				break
-			}
-		}
-		cancel()
+		gaveUp := make(chan error)
 		go func() {
-			for {
-				it, err := l.Next(context.Background())
-				if err != nil {
-					return
-				}
-				l.SetCursor(it.After, nil)
-			}
+			gaveUp <- l.Append(ctx, []spool.Request{{Entries: []spool.Entry{{Lane: l.lane, Payload: make([]byte, 3900)}}}})
 		}()
-		<-large
+		synctest.Wait()
+		behind := make(chan struct{})
+		go func() { l.put("", "small"); close(behind) }()
+		synctest.Wait()
+		cancel()
+		if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+			t.Errorf("append: %v", err)
+		}
+		<-behind // nobody is before it any more
+		l.stop()
+	})
+}
+
+func TestCopiesOfAChunkThatWaitForRoomAreStoredOnce(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, small(dir))
+		l.fill()
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { l.put("the same id", strings.Repeat("c", 800)) })
+		}
+		synctest.Wait()
+		l.rest()
+		if err := l.SetCursor(l.Head(), nil); err != nil {
+			t.Fatal(err)
+		}
 		wg.Wait()
+		if got := len(l.rest()); got != 1 {
+			t.Errorf("%d copies", got)
+		}
+		if pending := l.metric("tributary_spool_pending_bytes"); pending != 0 {
+			t.Errorf("%v bytes pending", pending)
+		}
 		l.stop()
 	})
 }

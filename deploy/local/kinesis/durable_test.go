@@ -252,3 +252,32 @@ func TestRecordsThatCannotBeWrittenFailAndTheRestOfTheStreamGoesOn(t *testing.T)
 		t.Error("the shard did not recover", out, err)
 	}
 }
+
+// Puts, reads and splits all wait for memory or for one another; none may wait for ever.
+func TestCallsGoOnWhenMemoryIsShort(t *testing.T) {
+	w := open(t, func(o *kinesis.Options) { o.InFlightBytes = 60 << 20 })
+	w.create(2)
+	large := make([]types.PutRecordsRequestEntry, 3)
+	for i := range large {
+		large[i] = entry(fmt.Sprint("key ", i), string(make([]byte, 1<<20-10)))
+	}
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			if out, err := w.PutRecords(t.Context(), &client.PutRecordsInput{StreamName: name, Records: large}); err != nil || *out.FailedRecordCount > 0 {
+				t.Error(out, err)
+			}
+			w.read(shard0, horizon)
+			w.read(shard1, horizon)
+		})
+	}
+	wg.Go(func() { w.split(shard0) })
+	wg.Wait()
+	total := 0
+	for _, s := range w.shards(nil) {
+		total += len(w.read(*s.ShardId, horizon))
+	}
+	if total != 18 {
+		t.Errorf("%d records, want 18", total)
+	}
+}

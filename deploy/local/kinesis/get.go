@@ -125,23 +125,54 @@ func (c *call) getRecords(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, unlock, err := c.stream(streamRef{StreamName: it.Stream, StreamARN: in.StreamARN})
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	sh, ok := st.shard(it.Shard)
-	if !ok || it.CreatedMS != st.meta.CreatedMS || sh.meta.expired(st.horizon(c.now)) {
-		return nil, noShard(st, it.Shard)
-	}
-	if !sh.admits(c.now) {
-		return nil, refuse(codeThrottled, "%s", throttled(st, sh.meta.ID))
-	}
 	limit := maxGetRecords
 	if in.Limit != nil {
 		limit = *in.Limit
 	}
-	return c.collect(st, sh, it.Position, limit)
+	ref := streamRef{StreamName: it.Stream, StreamARN: in.StreamARN}
+	room, err := c.room(ref, it, limit)
+	if err != nil {
+		return nil, err
+	}
+	// Before the stream's lock: a put holds memory and waits for the lock, which it does not get while a split waits for us.
+	if err := c.reserve(room); err != nil {
+		return nil, err
+	}
+	st, sh, unlock, err := c.shard(ref, it)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if !sh.admits(c.now) {
+		return nil, refuse(codeThrottled, "%s", throttled(st, sh.meta.ID))
+	}
+	return c.collect(st, sh, it.Position, limit, room)
+}
+
+// shard finds the shard an iterator was given for, and holds its stream's lock shared.
+func (c *call) shard(ref streamRef, it iterator) (*stream, *shard, func(), error) {
+	st, unlock, err := c.stream(ref)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	sh, ok := st.shard(it.Shard)
+	if !ok || it.CreatedMS != st.meta.CreatedMS || sh.meta.expired(st.horizon(c.now)) {
+		unlock()
+		return nil, nil, nil, noShard(st, it.Shard)
+	}
+	return st, sh, unlock, nil
+}
+
+// room is how large the answer's text may become, from what is stored now.
+func (c *call) room(ref streamRef, it iterator, limit int) (int64, error) {
+	_, sh, unlock, err := c.shard(ref, it)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	unread := sh.unread(it.Position)
+	records := min(unread/(frameBytes+bodyBytes), int64(limit))
+	return min(unread, maxAnswerBytes)*4/3 + records*recordTextBytes + 4<<10, nil
 }
 
 func (c *call) openIterator(in getRecordsInput) (iterator, error) {
@@ -175,13 +206,8 @@ func (sh *shard) answered(bytes int, full bool, now time.Time) {
 }
 
 // collect writes the answer while it reads: the records are held once, in their final form.
-func (c *call) collect(st *stream, sh *shard, position uint64, limit int) ([]byte, error) {
-	unread := sh.unread(position)
-	size := min(unread, maxAnswerBytes)*4/3 + min(unread/(frameBytes+bodyBytes), int64(limit))*recordTextBytes + 4<<10
-	if err := c.reserve(2 * size); err != nil {
-		return nil, err
-	}
-	a := answer{buf: make([]byte, 0, size), st: st, limit: limit}
+func (c *call) collect(st *stream, sh *shard, position uint64, limit int, room int64) ([]byte, error) {
+	a := answer{buf: make([]byte, 0, room), st: st, limit: limit}
 	a.buf = append(a.buf, `{"Records":[`...)
 	tip := sh.tip()
 	next, atEnd, err := sh.read(position, st.horizon(c.now), a.add)
@@ -229,7 +255,9 @@ func (a *answer) add(rec frame) bool {
 		a.full = true
 		return false
 	}
-	if a.records == a.limit {
+	// What arrived since the room was measured waits for the next call, as do keys with more escapes than text.
+	noRoom := len(a.buf)+base64.StdEncoding.EncodedLen(size)+recordTextBytes > cap(a.buf)
+	if a.records == a.limit || a.records > 0 && noRoom {
 		return false
 	}
 	if a.records > 0 {

@@ -82,7 +82,7 @@ func TestAShardIsReadFiveTimesASecond(t *testing.T) {
 func TestAShardIsReadAtTwoMebibytesASecond(t *testing.T) {
 	w := limited(t)
 	w.create(1)
-	for range 16 {
+	for range 14 {
 		if got := w.putMany(1, 1<<20); got != 0 {
 			t.Fatal("throttled while filling")
 		}
@@ -94,20 +94,22 @@ func TestAShardIsReadAtTwoMebibytesASecond(t *testing.T) {
 		_, err := w.GetRecords(t.Context(), &client.GetRecordsInput{ShardIterator: it})
 		wantCode(t, err, "ProvisionedThroughputExceededException")
 	}
-	out := w.get(it, 4) // 4 MiB: two seconds' worth, one of them in advance
-	it = out.NextShardIterator
-	w.clock.advance(900 * time.Millisecond)
-	refused()
-	w.clock.advance(100 * time.Millisecond)
-	out = w.get(it, 0)
+	out := w.get(it, 0)
 	if len(out.Records) != 10 {
 		t.Fatalf("%d records, want 10", len(out.Records))
 	}
 	it = out.NextShardIterator
 	w.clock.advance(4900 * time.Millisecond)
+	refused() // a full answer rests the shard for 5 s
+	w.clock.advance(100 * time.Millisecond)
+	if out = w.get(it, 3); len(out.Records) != 3 { // 3 MiB: one and a half seconds' worth, one second of it in advance
+		t.Fatalf("%d records, want 3", len(out.Records))
+	}
+	it = out.NextShardIterator
+	w.clock.advance(400 * time.Millisecond)
 	refused()
 	w.clock.advance(100 * time.Millisecond)
-	if out = w.get(it, 0); len(out.Records) != 2 {
-		t.Errorf("%d records, want 2", len(out.Records))
+	if out = w.get(it, 0); len(out.Records) != 1 {
+		t.Errorf("%d records, want 1", len(out.Records))
 	}
 }

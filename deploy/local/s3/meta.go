@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -88,7 +89,7 @@ func (s *Service) open(bucket, key string) (*os.File, object, error) {
 }
 
 // describe finds the metadata of an open file. A file that none belongs to was
-// put there by hand: its metadata is made from its content and kept.
+// put there by hand.
 func (s *Service) describe(bucket, key string, file *os.File) (object, error) {
 	info, err := file.Stat()
 	if err != nil {
@@ -106,18 +107,46 @@ func (s *Service) describe(bucket, key string, file *os.File) (object, error) {
 			return o, nil
 		}
 	}
-	sum := md5.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(file, 0, info.Size())); err != nil {
-		return object{}, fmt.Errorf("read object: %w", err)
-	}
-	o := object{Size: info.Size(), Modified: info.ModTime().UnixNano(), ETag: quote(hex.EncodeToString(sum.Sum(nil)))}
+	o, err := s.handmade.describe(dataPath(bucket, key), file, info)
 	for _, k := range known {
 		// A copied directory may have lost its times: the content tells as well.
 		if k.Size == o.Size && k.ETag == o.ETag {
 			o.Headers = k.Headers
 		}
 	}
-	return o, s.writeMeta(bucket, key, o)
+	return o, err
+}
+
+// handmade makes metadata for files that nobody PUT, from their content. It
+// remembers some, so that a list need not read them all again; reading an object
+// never writes to the disk.
+type handmade struct {
+	mu    sync.Mutex
+	known map[string]object // by path
+}
+
+// maxHandmade bounds what is remembered: a few megabytes.
+const maxHandmade = 10_000
+
+func (h *handmade) describe(name string, file *os.File, info fs.FileInfo) (object, error) {
+	h.mu.Lock()
+	o, ok := h.known[name]
+	h.mu.Unlock()
+	if ok && o.belongsTo(info) {
+		return o, nil
+	}
+	sum := md5.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(file, 0, info.Size())); err != nil {
+		return object{}, fmt.Errorf("read object: %w", err)
+	}
+	o = object{Size: info.Size(), Modified: info.ModTime().UnixNano(), ETag: quote(hex.EncodeToString(sum.Sum(nil)))}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known == nil || len(h.known) >= maxHandmade {
+		h.known = map[string]object{}
+	}
+	h.known[name] = o
+	return o, nil
 }
 
 func quote(etag string) string { return `"` + etag + `"` }

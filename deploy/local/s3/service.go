@@ -31,6 +31,8 @@ type Service struct {
 
 	uploads [64]sync.Mutex // an upload's parts change under its lock, taken before any of the above
 
+	handmade handmade
+
 	clock     sync.Mutex
 	lastStamp int64
 }
