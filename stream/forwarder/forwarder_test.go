@@ -1,0 +1,369 @@
+package forwarder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	fluentclient "github.com/fluent/fluent-logger-golang/fluent"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"tributary/schema"
+	"tributary/stream"
+	"tributary/stream/fluent"
+	"tributary/stream/spool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shelf is a publisher that decodes what it is given and drops, as consumers do,
+// what is at or below the highest offset of its lane.
+type shelf struct {
+	mu      sync.Mutex
+	decoder *schema.Decoder
+	highest map[string]uint64
+	events  []schema.Event
+	records int
+	biggest int
+	keys    map[string]map[string]bool // (epoch, lane) → partition keys
+
+	block  chan struct{} // Publish waits for it, unless nil
+	refuse error         // for the first record, once
+}
+
+func newShelf() *shelf {
+	return &shelf{decoder: schema.NewDecoder(), highest: map[string]uint64{}, keys: map[string]map[string]bool{}}
+}
+
+func (s *shelf) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+func (s *shelf) Publish(ctx context.Context, r stream.Record) error {
+	if s.block != nil {
+		select {
+		case <-s.block:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refuse; err != nil {
+		s.refuse = nil
+		return err
+	}
+	b, rejects, _ := s.decoder.Decode(r.Data, time.Now())
+	if len(rejects) > 0 {
+		return stream.Permanent(errors.New("undecodable record"))
+	}
+	s.records++
+	s.biggest = max(s.biggest, len(r.Data)+len(r.Key))
+	lane := fmt.Sprint(b.Epoch, b.Lane)
+	if s.keys[lane] == nil {
+		s.keys[lane] = map[string]bool{}
+	}
+	s.keys[lane][r.Key] = true
+	for _, e := range b.Events {
+		if e.Offset > s.highest[lane] {
+			s.highest[lane] = e.Offset
+			e.Line = bytes.Clone(e.Line)
+			s.events = append(s.events, e)
+		}
+	}
+	return nil
+}
+
+func (s *shelf) lines() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int{}
+	for _, e := range s.events {
+		out[string(e.Line)]++
+	}
+	return out
+}
+
+// station is a forwarder in a directory, which can be stopped and started again.
+type station struct {
+	t    *testing.T
+	dir  string
+	cfg  Config
+	out  *shelf
+	reg  *prometheus.Registry
+	f    *Forwarder
+	stop func() error
+}
+
+func newStation(t *testing.T) *station {
+	cfg := DefaultConfig()
+	cfg.Linger, cfg.ListenGrace, cfg.DrainTimeout = 20*time.Millisecond, 0, 5*time.Second
+	cfg.PartialTimeout, cfg.Host = 200*time.Millisecond, "instance-1"
+	return &station{t: t, dir: t.TempDir(), cfg: cfg, out: newShelf()}
+}
+
+func (s *station) start() string {
+	s.t.Helper()
+	sp := spool.DefaultConfig()
+	sp.Dir, sp.Ack = s.dir, spool.AckWritten
+	server := fluent.DefaultConfig()
+	server.Listen = []string{"tcp://127.0.0.1:0"}
+	server.UDPHeartbeat = false
+	s.reg = prometheus.NewRegistry()
+	f, err := New(s.cfg, server, sp, schema.DefaultRules(), s.out, s.reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	select {
+	case <-f.Listening():
+	case err := <-done:
+		s.t.Fatal("did not start: ", err)
+	}
+	s.f = f
+	s.stop = func() error { cancel(); return <-done }
+	s.t.Cleanup(func() { cancel() })
+	return f.Addrs()[0].String()
+}
+
+// await polls until ok; waiting for another goroutine has no better signal here.
+func (s *station) await(what string, ok func() bool) {
+	s.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			s.t.Fatal("waited for ", what, "; have ", len(s.out.lines()), " lines")
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func dial(t *testing.T, addr string) *fluentclient.Fluent {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port)
+	c, err := fluentclient.New(fluentclient.Config{FluentHost: host, FluentPort: n, RequestAck: true, SubSecondPrecision: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func post(t *testing.T, c *fluentclient.Fluent, record map[string]string) {
+	t.Helper()
+	if err := c.Post("app", record); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pieceOf(id string, ordinal int, last bool, text string) map[string]string {
+	return map[string]string{
+		"container_id": "c1", "container_name": "/web", "source": "stdout", "log": text, "partial_message": "true",
+		"partial_id": id, "partial_ordinal": strconv.Itoa(ordinal), "partial_last": strconv.FormatBool(last),
+	}
+}
+
+func TestALineCarriesWhatDockerSaidOfIt(t *testing.T) {
+	s := newStation(t)
+	c := dial(t, s.start())
+	post(t, c, map[string]string{
+		"container_id": "c1", "container_name": "/web", "source": "stderr", "log": `{"marker":"AUDIT"}`, "SERVICE": "condor", "zone": "a",
+	})
+	post(t, c, map[string]string{"hello": "no docker"})
+	s.await("two lines", func() bool { return len(s.out.lines()) == 2 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range s.out.events {
+		switch string(e.Line) {
+		case `{"marker":"AUDIT"}`:
+			o := e.Origin
+			if e.Kind != schema.KindAudit || o.ContainerID != "c1" || o.ContainerName != "web" || o.Source != "stderr" || o.Tag != "app" ||
+				o.Host != "instance-1" || o.Service != "condor" || fmt.Sprint(o.Labels) != "[{SERVICE condor} {zone a}]" {
+				t.Errorf("audit event is %+v of %+v", e, o)
+			}
+		case `{"hello":"no docker"}`:
+			if e.Kind != schema.KindApp {
+				t.Errorf("a record without log is %v", e.Kind)
+			}
+		default:
+			t.Errorf("unexpected line %q", e.Line)
+		}
+	}
+}
+
+func TestPiecesAreJoinedAcrossARestart(t *testing.T) {
+	s := newStation(t)
+	s.cfg.PartialTimeout, s.cfg.PartialMaxAge = time.Minute, time.Hour // nothing but its last piece ends the line
+	s.cfg.DrainTimeout = time.Second
+	c := dial(t, s.start())
+	post(t, c, pieceOf("p", 1, false, "be"))
+	post(t, c, map[string]string{"container_id": "c2", "log": "other"})
+	s.await("the other line", func() bool { return s.out.lines()["other"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.out.lines()); n != 1 {
+		t.Fatalf("%d lines before the restart", n)
+	}
+	c = dial(t, s.start())
+	post(t, c, pieceOf("p", 2, true, "gin"))
+	s.await("the joined line", func() bool { return s.out.lines()["begin"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.out.lines(); len(got) != 2 || got["other"] != 1 {
+		t.Fatalf("got %v", got)
+	}
+}
+
+func TestTheLastWordsOfACrashComeMarked(t *testing.T) {
+	s := newStation(t)
+	c := dial(t, s.start())
+	post(t, c, pieceOf("p", 1, false, "panic: boom"))
+	_ = c.Close()
+	s.await("the line", func() bool { return s.out.lines()["panic: boom"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if f := s.out.events[0].Flags; f != schema.FlagIncomplete {
+		t.Fatalf("flags %v", f)
+	}
+	// The close marker is in the spool: the next life must not deliver the line again.
+	s.start()
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.out.lines()["panic: boom"]; n != 1 {
+		t.Fatalf("%d times after a restart", n)
+	}
+}
+
+func TestALineThatFitsNoRecordComesInParts(t *testing.T) {
+	s := newStation(t)
+	c := dial(t, s.start())
+	var b strings.Builder
+	for i := 0; b.Len() < 3<<20; i++ {
+		fmt.Fprintf(&b, "あ%x", schemaNoise(i)) // hardly compressible
+	}
+	line := b.String()
+	post(t, c, map[string]string{"container_id": "c1", "log": line})
+	post(t, c, map[string]string{"container_id": "c1", "log": "after"})
+	s.await("the line behind it", func() bool { return s.out.lines()["after"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	joined, before := "", uint64(0)
+	for _, e := range s.out.events {
+		if e.Offset <= before {
+			t.Errorf("offset %d after %d", e.Offset, before)
+		}
+		before = e.Offset
+		if e.Part.Count > 0 {
+			if int(e.Part.Number) != len(joined)/partBytes+1 && joined != "" && e.Part.Number < 2 {
+				t.Errorf("part %d of %d", e.Part.Number, e.Part.Count)
+			}
+			joined += string(e.Line)
+		}
+	}
+	if joined != line || s.out.biggest > 1<<20 {
+		t.Fatalf("parts give %d bytes of %d, biggest record %d", len(joined), len(line), s.out.biggest)
+	}
+}
+
+// schemaNoise is a number without pattern.
+func schemaNoise(i int) uint64 { return mix(uint64(i) * 0x9e3779b97f4a7c15) }
+
+func TestWhileTheStreamIsAwayTheSpoolTakesAndLaterAllArrives(t *testing.T) {
+	s := newStation(t)
+	s.cfg.DrainTimeout = time.Second
+	s.out.block = make(chan struct{})
+	c := dial(t, s.start())
+	for i := range 2000 {
+		post(t, c, map[string]string{"container_id": "c" + strconv.Itoa(i%7), "log": "line " + strconv.Itoa(i)})
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	close(s.out.block)
+	s.start()
+	s.await("all lines", func() bool { return len(s.out.lines()) == 2000 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for line, n := range s.out.lines() {
+		if n != 1 {
+			t.Errorf("%q %d times", line, n)
+		}
+	}
+	for lane, keys := range s.out.keys {
+		if len(keys) != 1 {
+			t.Errorf("lane %s used %d partition keys", lane, len(keys))
+		}
+	}
+}
+
+func TestASecondForwarderOnTheSameSpoolIsRefused(t *testing.T) {
+	s := newStation(t)
+	s.start()
+	sp := spool.DefaultConfig()
+	sp.Dir = s.dir
+	server := fluent.DefaultConfig()
+	server.Listen = []string{"tcp://127.0.0.1:0"}
+	second, err := New(s.cfg, server, sp, schema.DefaultRules(), s.out, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(context.Background()); !errors.Is(err, spool.ErrLocked) {
+		t.Fatalf("got %v", err)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConfigTellsEveryFault(t *testing.T) {
+	err := Config{}.Validate()
+	for _, key := range []string{"linger", "record_bytes", "max_lanes", "lane_bytes", "partial_timeout", "max_line_bytes", "max_open_lines", "drain_timeout"} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%q is not in %v", key, err)
+		}
+	}
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestContainersStayOnTheirLanesWhenLanesOpen(t *testing.T) {
+	var s laneSet
+	one := []uint32{1}
+	s.open.Store(&one)
+	two := []uint32{1, 2}
+	moved := 0
+	for i := range 1000 {
+		key := []byte("container-" + strconv.Itoa(i))
+		before := s.pick(key)
+		var t2 laneSet
+		t2.open.Store(&two)
+		if after := t2.pick(key); after != before {
+			moved++
+			if after != 2 {
+				t.Fatal("moved to a lane that was open before")
+			}
+		}
+	}
+	if moved < 400 || moved > 600 {
+		t.Fatalf("%d of 1000 moved to the second of two lanes", moved)
+	}
+}

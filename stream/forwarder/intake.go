@@ -1,0 +1,63 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+
+	"tributary/stream/fluent"
+	"tributary/stream/spool"
+)
+
+// intake fits fluent.Store: it gives each event its lane and appends it to the
+// spool. Many connections call it.
+type intake struct {
+	spool   *spool.Spool
+	limit   int64 // of one call's bytes in the spool, Config.PendingBytes there
+	lanes   *laneSet
+	metrics *metrics
+}
+
+// entryOverhead is more than an entry costs beside record and tag.
+const entryOverhead = 64
+
+var errExpands = errors.New("a request's events take more room in the spool than it holds pending")
+
+// maxTag bounds the tag an event carries; ECS tags have some 100 bytes.
+const maxTag = 1024
+
+// Store returns when reqs are durable as the spool is configured. Waiting here is
+// the backpressure: the connection is not read meanwhile.
+func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request) error {
+	events, bytes := 0, 0 // counted first: a tag is repeated with each of its events
+	for i := range reqs {
+		events += len(reqs[i].Events)
+		for j := range reqs[i].Events {
+			bytes += len(reqs[i].Events[j].Record) + min(len(reqs[i].Events[j].Tag), maxTag) + entryOverhead
+		}
+	}
+	if int64(bytes) > in.limit {
+		return errExpands
+	}
+	scratch := make([]byte, 0, bytes)
+	entries := make([]spool.Entry, 0, events)
+	out := make([]spool.Request, len(reqs))
+	for i := range reqs {
+		first := len(entries)
+		for j := range reqs[i].Events {
+			e := &reqs[i].Events[j]
+			start := len(scratch)
+			scratch = appendArrival(scratch, arrival{time: e.Time, tag: e.Tag[:min(len(e.Tag), maxTag)], record: e.Record})
+			entries = append(entries, spool.Entry{Lane: in.lanes.pick(laneKey(e.Record, conn)), Payload: scratch[start:]})
+		}
+		out[i] = spool.Request{Chunk: reqs[i].Chunk, Entries: entries[first:]}
+	}
+	if err := in.spool.Append(ctx, out); err != nil {
+		return err
+	}
+	in.metrics.received.Add(float64(events))
+	return nil
+}
+
+// Closed does nothing: a container that ends in the middle of a line and one that
+// merely reconnects look the same here. The partial timeout tells them apart.
+func (in *intake) Closed(uint64) {}

@@ -1,0 +1,346 @@
+package forwarder
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"tributary/schema"
+	"tributary/stream"
+	"tributary/stream/spool"
+)
+
+// partBytes is the raw size of the parts of a line that fits no record. It is
+// fixed: cut with another size after a restart, part 2 would mean other bytes
+// under the offset of a part already delivered. 960 KiB leaves 64 KiB of a 1 MiB
+// record for the frame, the origin and the partition key, were the line
+// incompressible.
+const partBytes = 960 << 10
+
+// queued is one event on its lane, with the spool entries it completes.
+type queued struct {
+	event   schema.Event
+	indexes []uint64
+}
+
+// lane publishes the events of one (epoch, lane) under one partition key, one
+// record at a time, so that nothing overtakes. A failed record is retried inside
+// Publish under the same key; the lane never moves, so an unknown outcome cannot
+// leave its key.
+type lane struct {
+	epoch   schema.Epoch
+	number  uint32
+	key     string
+	cfg     Config
+	out     publisher
+	tracker *tracker
+	metrics *metrics
+	log     *slog.Logger
+	encoder *schema.Encoder
+
+	published atomic.Int64 // compressed bytes, for the decision to open lanes
+
+	mu     sync.Mutex
+	queue  []queued
+	bytes  int64
+	oldest time.Time // when the queue's first event came
+	ended  bool      // no more events will come
+	hurry  bool      // do not linger
+
+	space chan struct{} // the lane has taken events
+	ready chan struct{} // events, end or hurry
+
+	ratio float64 // lines' bytes per compressed byte, as last seen
+}
+
+func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publisher, t *tracker, m *metrics, log *slog.Logger) *lane {
+	return &lane{
+		epoch: e, number: number, key: key, cfg: cfg, out: out, tracker: t, metrics: m, log: log,
+		encoder: schema.NewEncoder(),
+		space:   make(chan struct{}, 1), ready: make(chan struct{}, 1),
+		ratio: 3, // ten lines of app logs at the fastest level
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// put queues q, waiting while the lane holds LaneBytes. Only the pump calls it.
+func (l *lane) put(ctx context.Context, q queued) error {
+	size := int64(schema.EventSize(&q.event))
+	for {
+		l.mu.Lock()
+		if len(l.queue) == 0 || l.bytes+size <= l.cfg.LaneBytes {
+			if len(l.queue) == 0 {
+				l.oldest = time.Now()
+			}
+			l.queue = append(l.queue, q)
+			l.bytes += size
+			l.metrics.queued.Add(float64(size))
+			l.mu.Unlock()
+			signal(l.ready)
+			return nil
+		}
+		l.hurry = true // a full lane has nothing to wait for
+		l.mu.Unlock()
+		signal(l.ready)
+		select {
+		case <-l.space:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// end says that no more events come; the lane's run returns when it is empty.
+func (l *lane) end() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+	signal(l.ready)
+}
+
+// waiting is the bytes queued.
+func (l *lane) waiting() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bytes
+}
+
+// run publishes until the lane has ended and is empty, or ctx ends.
+func (l *lane) run(ctx context.Context) error {
+	for {
+		batch, err := l.take(ctx)
+		if err != nil || batch == nil {
+			return err
+		}
+		if err := l.send(ctx, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// take waits for a record's worth of events, or for the linger of the first, and
+// returns them; nil when the lane has ended.
+func (l *lane) take(ctx context.Context) ([]queued, error) {
+	for {
+		l.mu.Lock()
+		target := l.target()
+		wait := time.Duration(-1)
+		if len(l.queue) > 0 {
+			wait = time.Until(l.oldest.Add(l.cfg.Linger))
+			if l.bytes >= target || l.ended || l.hurry || wait <= 0 {
+				batch := l.cut(target)
+				l.mu.Unlock()
+				signal(l.space)
+				return batch, nil
+			}
+		} else if l.ended {
+			l.mu.Unlock()
+			return nil, nil
+		}
+		l.mu.Unlock()
+		if err := l.sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// sleep waits for a signal, for d unless negative, or for ctx.
+func (l *lane) sleep(ctx context.Context, d time.Duration) error {
+	var timeout <-chan time.Time
+	if d >= 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		timeout = t.C
+	}
+	select {
+	case <-l.ready:
+	case <-timeout:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// target is the decoded size that is likely to fill a record. l.mu is held.
+func (l *lane) target() int64 {
+	t := int64(float64(l.cfg.RecordBytes) * l.ratio)
+	return min(t, l.cfg.LaneBytes, schema.MaxDecoded/2)
+}
+
+// cut takes up to target bytes from the queue, at least one event. l.mu is held.
+func (l *lane) cut(target int64) []queued {
+	n, size := 0, int64(0)
+	for n < len(l.queue) {
+		s := int64(schema.EventSize(&l.queue[n].event))
+		if n > 0 && size+s > target {
+			break
+		}
+		size += s
+		n++
+	}
+	batch := l.queue[:n:n]
+	l.queue = l.queue[n:]
+	if len(l.queue) == 0 {
+		l.queue, l.hurry = nil, false
+	}
+	l.bytes -= size
+	l.oldest = time.Now()
+	l.metrics.queued.Sub(float64(size))
+	return batch
+}
+
+// send publishes events in order and reports them done. What does not fit one
+// record is halved; a line that fits none goes out in parts.
+func (l *lane) send(ctx context.Context, events []queued) error {
+	batch := schema.Batch{Epoch: l.epoch, Lane: l.number, Events: make([]schema.Event, len(events))}
+	raw := 0
+	for i := range events {
+		batch.Events[i] = events[i].event
+		raw += schema.EventSize(&events[i].event)
+	}
+	record, err := l.encode(&batch)
+	switch {
+	case errors.Is(err, errNoFit) && len(events) > 1:
+		half := len(events) / 2
+		if err := l.send(ctx, events[:half]); err != nil {
+			return err
+		}
+		return l.send(ctx, events[half:])
+	case errors.Is(err, errNoFit):
+		return l.sendParts(ctx, events[0])
+	case err != nil:
+		return err
+	}
+	if len(events) > 1 {
+		l.ratio = 0.8*l.ratio + 0.2*float64(raw)/float64(len(record))
+	}
+	if err := l.publish(ctx, record); err != nil {
+		return err
+	}
+	for i := range events {
+		l.tracker.done(events[i].indexes...)
+	}
+	l.metrics.events.Add(float64(len(events)))
+	return nil
+}
+
+// sendParts publishes a line that fits no record as events of their own. Part k
+// of n has the offset n-k below the line's own: the spool leaves room for that
+// between entries, and each part is de-duplicated by itself.
+func (l *lane) sendParts(ctx context.Context, q queued) error {
+	parts := cutParts(q.event.Line)
+	if len(parts) >= spool.OffsetStride {
+		return fmt.Errorf("line of %d bytes has more parts than an entry has offsets", len(q.event.Line))
+	}
+	id := l.lineID(q.event.Offset)
+	for k, line := range parts {
+		e := q.event
+		e.Line = line
+		e.Offset -= uint64(len(parts) - 1 - k)
+		e.Part = schema.Part{Line: id, Number: uint32(k + 1), Count: uint32(len(parts))}
+		record, err := l.encode(&schema.Batch{Epoch: l.epoch, Lane: l.number, Events: []schema.Event{e}})
+		if err != nil {
+			return fmt.Errorf("encode part of a line: %w", err)
+		}
+		if err := l.publish(ctx, record); err != nil {
+			return err
+		}
+	}
+	l.tracker.done(q.indexes...)
+	l.metrics.events.Add(float64(len(parts)))
+	l.metrics.cutLines.Inc()
+	return nil
+}
+
+// lineID is the same whenever the line is cut.
+func (l *lane) lineID(offset uint64) (id [16]byte) {
+	seed := binary.BigEndian.AppendUint32(append([]byte(nil), l.epoch[:]...), l.number)
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(seed, offset))
+	copy(id[:], sum[:])
+	return id
+}
+
+// cutParts cuts before partBytes at a character's boundary, where there is one.
+func cutParts(line []byte) (parts [][]byte) {
+	for len(line) > partBytes {
+		n := partBytes
+		for back := 0; back < utf8.UTFMax-1 && !utf8.RuneStart(line[n]); back++ {
+			n--
+		}
+		if !utf8.RuneStart(line[n]) {
+			n = partBytes // not UTF-8
+		}
+		parts = append(parts, line[:n:n])
+		line = line[n:]
+	}
+	return append(parts, line)
+}
+
+var errNoFit = errors.New("does not fit a record")
+
+// encode returns errNoFit for what exceeds the stream's limit or MaxDecoded.
+func (l *lane) encode(b *schema.Batch) ([]byte, error) {
+	record, err := l.encoder.Append(nil, b)
+	if errors.Is(err, schema.ErrTooLarge) || err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
+		return nil, errNoFit
+	}
+	return record, err
+}
+
+// refusedWait is the pause before a record that Kinesis refuses for good is
+// offered again: dropping it would lose lines, so a person has to act, and the
+// spool holds meanwhile.
+const refusedWait = 30 * time.Second
+
+// publish returns nil when the record is stored.
+func (l *lane) publish(ctx context.Context, record []byte) error {
+	for {
+		err := l.out.Publish(ctx, stream.Record{Key: l.key, Data: record})
+		if err == nil {
+			l.published.Add(int64(len(record)))
+			l.metrics.records.Inc()
+			l.metrics.recordBytes.Add(float64(len(record)))
+			return nil
+		}
+		if !stream.IsPermanent(err) {
+			return err // the producer retries all else, so it is stopping
+		}
+		l.metrics.refused.Inc()
+		l.log.Error("kinesis refuses a record for good, the lane waits", "epoch", l.epoch, "lane", l.number, "bytes", len(record), "err", err)
+		if err := l.pause(ctx, refusedWait); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *lane) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// rush sends what is queued without lingering.
+func (l *lane) rush() {
+	l.mu.Lock()
+	l.hurry = l.hurry || len(l.queue) > 0
+	l.mu.Unlock()
+	signal(l.ready)
+}

@@ -1,0 +1,217 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tributary/schema"
+	"tributary/stream/spool"
+)
+
+const (
+	// tickEvery is how often open lines are looked at.
+	tickEvery = 100 * time.Millisecond
+	// nearHead is how young the entry just read must be for the pump to count as
+	// keeping up.
+	nearHead = time.Second
+)
+
+// pump reads the spool, rejoins, classifies and puts events on their lanes. One
+// goroutine.
+type pump struct {
+	f        *run
+	rejoiner *rejoiner
+	origins  *origins
+	attrs    attributes
+	arena    []byte
+	current  schema.Epoch // of the entries being read
+	lastTick time.Time
+}
+
+func (p *pump) loop(ctx context.Context) error {
+	p.lastTick = time.Now()
+	for {
+		item, head, err := p.next(ctx)
+		if err != nil {
+			return err
+		}
+		if !head {
+			if err := p.take(ctx, item); err != nil {
+				return err
+			}
+		}
+		if err := p.tick(head || time.Since(time.Unix(0, item.Received)) < nearHead); err != nil {
+			return err
+		}
+	}
+}
+
+// next returns the next entry, or head = true when lines are open and nothing
+// comes for a tick.
+func (p *pump) next(ctx context.Context) (item spool.Item, head bool, err error) {
+	if p.f.spool.Pending() {
+		item, err = p.f.spool.Next(ctx)
+		return item, false, err
+	}
+	p.f.idle.Store(true)
+	defer p.f.idle.Store(false)
+	if p.rejoiner.waiting() == 0 {
+		item, err = p.f.spool.Next(ctx)
+		return item, false, err
+	}
+	wait, cancel := context.WithTimeout(ctx, tickEvery)
+	defer cancel()
+	item, err = p.f.spool.Next(wait)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return item, true, nil
+	}
+	return item, false, err
+}
+
+// tick lets the rejoiner's clock go on while the pump keeps up, and asks for
+// close markers. A tick never counts for more than twice its length: what a
+// stalled process slept through is no silence of the containers.
+func (p *pump) tick(keepsUp bool) error {
+	now := time.Now()
+	elapsed := now.Sub(p.lastTick)
+	if elapsed < tickEvery {
+		return nil
+	}
+	p.lastTick = now
+	if !keepsUp {
+		return nil
+	}
+	for _, l := range p.rejoiner.tick(min(elapsed, 2*tickEvery)) {
+		lane := p.f.lanes.pick([]byte(l.origin.ContainerID))
+		if err := p.f.spool.Mark(lane, closeMark(l.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showOpen shows what rejoining holds.
+func (p *pump) showOpen() {
+	p.f.metrics.openLines.Set(float64(len(p.rejoiner.open)))
+	p.f.metrics.openBytes.Set(float64(p.rejoiner.bytes))
+}
+
+// take handles one entry.
+func (p *pump) take(ctx context.Context, item spool.Item) error {
+	if item.Epoch != p.current {
+		p.f.endLanes(p.current) // nothing of an earlier life comes any more
+		p.current = item.Epoch
+	}
+	index := p.f.tracker.add(item.Position, item.After)
+	if item.Mark {
+		key, err := parseCloseMark(item.Payload)
+		if err != nil {
+			return p.unreadable(ctx, item, index, err)
+		}
+		line, ok := p.rejoiner.closed(key, index, item.Position)
+		p.showOpen()
+		if ok {
+			return p.emit(ctx, item, line)
+		}
+		return nil
+	}
+	a, err := parseArrival(item.Payload)
+	if err != nil {
+		return p.unreadable(ctx, item, index, err)
+	}
+	if err := p.attrs.read(a.record); err != nil {
+		return p.unreadable(ctx, item, index, err)
+	}
+	origin := p.origins.of(&p.attrs, a.tag)
+	if key, cut := p.lineKey(); cut {
+		line, ok := p.rejoiner.add(piece{
+			index: index, position: item.Position, key: key, ordinal: p.attrs.ordinal, last: p.attrs.last,
+			data: p.attrs.line, origin: origin, time: a.time, received: item.Received, recent: item.Epoch == p.f.spool.Epoch(),
+		})
+		p.showOpen()
+		if !ok {
+			return nil
+		}
+		return p.emit(ctx, item, line)
+	}
+	return p.emit(ctx, item, joined{line: p.keep(p.attrs.line), origin: origin, time: a.time, received: item.Received, indexes: []uint64{index}})
+}
+
+// lineKey says whether the entry just read is a piece, and of which line.
+//
+// Older Docker sends no partial id: all pieces but the last carry only
+// partial_message, and the last nothing at all. There a line is known by
+// container and source, and what follows its pieces there is its end.
+func (p *pump) lineKey() (key string, cut bool) {
+	a := &p.attrs
+	if len(a.partialID) > 0 && a.partial {
+		return string(a.containerID) + "/" + string(a.partialID), true
+	}
+	if len(a.containerID) == 0 {
+		return "", false
+	}
+	if !a.partial && len(p.rejoiner.open) == 0 {
+		return "", false // the usual case, without building the key
+	}
+	key = string(a.containerID) + "//" + string(a.source)
+	if a.partial {
+		return key, true
+	}
+	if p.rejoiner.open[key] != nil {
+		a.last = true
+		return key, true
+	}
+	return "", false
+}
+
+// emit classifies a whole line and puts it on the lane of item, under item's
+// offset: the entry that completed it.
+func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
+	v := p.f.classifier.Classify(line.line, line.origin, line.time, line.received)
+	origin := line.origin
+	if v.Service != "" {
+		origin = p.origins.withService(origin, v.Service)
+	}
+	if line.flags&schema.FlagIncomplete != 0 {
+		p.f.metrics.incomplete.Inc()
+	}
+	p.f.metrics.lines.Inc()
+	p.f.metrics.lineBytes.Add(float64(len(line.line)))
+	l := p.f.lane(item.Epoch, item.Lane)
+	return l.put(ctx, queued{
+		event: schema.Event{
+			Time: v.Time, Kind: v.Kind, Flags: line.flags, Origin: origin, Line: line.line, Offset: item.Offset,
+		},
+		indexes: line.indexes,
+	})
+}
+
+// unreadable keeps an entry that this version cannot take apart: the spool has
+// verified its checksum, so a newer version wrote it. It goes out as a raw line,
+// marked, rather than hold the cursor or be lost.
+func (p *pump) unreadable(ctx context.Context, item spool.Item, index uint64, err error) error {
+	p.f.metrics.unreadable.Inc()
+	p.f.log.Error("spool entry not understood, kept as a raw line", "position", item.Position, "err", err)
+	return p.emit(ctx, item, joined{
+		line: p.keep(item.Payload), flags: schema.FlagIncomplete, origin: &schema.Origin{Host: p.origins.host},
+		time: item.Received, received: item.Received, indexes: []uint64{index},
+	})
+}
+
+// arenaBytes is the block that small lines are copied into: one allocation for
+// many lines, freed when all their records are published.
+const arenaBytes = 128 << 10
+
+// keep copies line out of the spool's buffer.
+func (p *pump) keep(line []byte) []byte {
+	if len(line) > arenaBytes/4 {
+		return append([]byte(nil), line...)
+	}
+	if cap(p.arena)-len(p.arena) < len(line) {
+		p.arena = make([]byte, 0, arenaBytes)
+	}
+	start := len(p.arena)
+	p.arena = append(p.arena, line...)
+	return p.arena[start:len(p.arena):len(p.arena)]
+}

@@ -1,0 +1,330 @@
+package forwarder
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"tributary/schema"
+)
+
+func testConfig() Config {
+	c := DefaultConfig()
+	c.MaxLineBytes, c.MaxOpenBytes, c.MaxOpenLines = 64, 160, 6
+	return c
+}
+
+// feeder numbers pieces as a spool would.
+type feeder struct {
+	r        *rejoiner
+	t        *tracker
+	position uint64
+}
+
+func newFeeder(c Config) *feeder {
+	t := newTracker(0, nil)
+	return &feeder{r: newRejoiner(c, t, nil), t: t}
+}
+
+func (f *feeder) piece(key string, ordinal int, last bool, data string) (joined, bool) {
+	f.position += 10
+	return f.r.add(piece{index: f.t.add(f.position, f.position+1), position: f.position, key: key, ordinal: ordinal, last: last, data: []byte(data), recent: true})
+}
+
+func TestPiecesBecomeOneLine(t *testing.T) {
+	type in struct {
+		key     string
+		ordinal int
+		last    bool
+		data    string
+	}
+	for name, c := range map[string]struct {
+		in         []in
+		line       string
+		incomplete bool
+	}{
+		"pieces in order": {[]in{{"a", 1, false, "x"}, {"a", 2, true, "y"}}, "xy", false},
+		"an empty last piece, from a line of k times 16 KiB": {[]in{{"a", 1, false, "x"}, {"a", 2, true, ""}}, "x", false},
+		"a character cut in two":                             {[]in{{"a", 1, false, "\xe3\x81"}, {"a", 2, true, "\x82"}}, "あ", false},
+		"another line in between":                            {[]in{{"b", 1, false, "B"}, {"a", 1, false, "x"}, {"b", 2, false, "B"}, {"a", 2, true, "y"}}, "xy", false},
+		"a middle piece dropped by the driver":               {[]in{{"a", 1, false, "x"}, {"a", 3, true, "z"}}, "xz", true},
+		"the first piece dropped by the driver":              {[]in{{"a", 2, true, "y"}}, "y", true},
+		"a piece sent twice by a client without acks":        {[]in{{"a", 1, false, "x"}, {"a", 1, false, "x"}, {"a", 2, true, "y"}}, "xy", false},
+		"no ordinals, as older Docker":                       {[]in{{"a", 0, false, "x"}, {"a", 0, false, "x"}, {"a", 0, true, "y"}}, "xxy", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFeeder(testConfig())
+			for i, p := range c.in {
+				line, ok := f.piece(p.key, p.ordinal, p.last, p.data)
+				if ok != (i == len(c.in)-1) {
+					t.Fatalf("piece %d: complete = %v", i, ok)
+				}
+				if ok && (string(line.line) != c.line || (line.flags&schema.FlagIncomplete != 0) != c.incomplete) {
+					t.Fatalf("got %q, flags %v", line.line, line.flags)
+				}
+			}
+		})
+	}
+}
+
+func TestCapsDeliverMarkedAndForgetNothing(t *testing.T) {
+	f := newFeeder(testConfig())
+	var got []byte
+	marked := 0
+	for i := 1; i <= 40; i++ {
+		for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+			if line, ok := f.piece(key, i, i == 40, "0123456789"); ok {
+				got = append(got, line.line...)
+				if line.flags&schema.FlagIncomplete != 0 {
+					marked++
+				}
+			}
+			if f.r.bytes > 160 || len(f.r.open) > 6 {
+				t.Fatalf("%d bytes in %d lines are open, over the caps", f.r.bytes, len(f.r.open))
+			}
+		}
+	}
+	if len(got) != 40*8*10 || marked == 0 {
+		t.Fatalf("%d of %d bytes came out, %d lines marked", len(got), 40*8*10, marked)
+	}
+	if f.r.bytes != 0 || len(f.r.open) != 0 || f.t.undone() != 320 {
+		t.Fatalf("left %d bytes, %d lines; %d entries undone", f.r.bytes, len(f.r.open), f.t.undone())
+	}
+}
+
+func TestSilenceClosesALine(t *testing.T) {
+	f := newFeeder(testConfig())
+	f.piece("a", 1, false, "panic: boom")
+	if got := f.r.tick(time.Second); len(got) != 0 {
+		t.Fatal("closed after half its patience")
+	}
+	got := f.r.tick(time.Second)
+	if len(got) != 1 || got[0].key != "a" {
+		t.Fatalf("after the patience: %v", got)
+	}
+	if again := f.r.tick(time.Second); len(again) != 0 {
+		t.Fatal("a second close marker was asked for")
+	}
+	line, ok := f.r.closed("a", f.t.add(500, 500+1), 500)
+	if !ok || string(line.line) != "panic: boom" || line.flags != schema.FlagIncomplete {
+		t.Fatalf("got %q %v %v", line.line, line.flags, ok)
+	}
+	if _, ok := f.r.closed("a", f.t.add(600, 600+1), 600); ok {
+		t.Fatal("a close marker without its line completed something")
+	}
+}
+
+func TestALineOfAnEarlierLifeWaitsForItsClientToReconnect(t *testing.T) {
+	f := newFeeder(testConfig())
+	f.r.add(piece{index: f.t.add(1, 1+1), position: 1, key: "a", ordinal: 1, data: []byte("x")})
+	if got := f.r.tick(f.r.cfg.PartialTimeout + f.r.cfg.RestartGrace - 1); len(got) != 0 {
+		t.Fatal("closed while the client may still come back")
+	}
+	if got := f.r.tick(1); len(got) != 1 {
+		t.Fatal("never closed")
+	}
+}
+
+func TestADrippingLineEnds(t *testing.T) {
+	f := newFeeder(testConfig())
+	for i := 1; ; i++ {
+		f.piece("a", i, false, "")
+		if len(f.r.tick(time.Second)) == 1 {
+			return
+		}
+		if f.r.clock > 2*f.r.cfg.PartialMaxAge {
+			t.Fatal("open for ever")
+		}
+	}
+}
+
+// logged is one entry of a simulated spool.
+type logged struct {
+	position uint64
+	mark     bool
+	key      string
+	ordinal  int
+	last     bool
+	whole    bool // not a piece
+	data     string
+}
+
+// emitted is an event as a consumer sees it; offset is the entry's position.
+type emitted struct {
+	offset  uint64
+	line    string
+	indexes []uint64
+}
+
+// replay reads entries from the cursor on and returns the events in order.
+func replay(c Config, log []logged, start uint64, ghosts []*ghost) (*tracker, []emitted) {
+	t := newTracker(start, ghosts)
+	r := newRejoiner(c, t, ghosts)
+	var out []emitted
+	for _, e := range log {
+		if e.position < start {
+			continue
+		}
+		index := t.add(e.position, e.position+1)
+		var line joined
+		ok := true
+		switch {
+		case e.whole:
+			line = joined{line: []byte(e.data), indexes: []uint64{index}}
+		case e.mark:
+			line, ok = r.closed(e.key, index, e.position)
+		default:
+			line, ok = r.add(piece{index: index, position: e.position, key: e.key, ordinal: e.ordinal, last: e.last, data: []byte(e.data)})
+		}
+		if ok {
+			out = append(out, emitted{e.position, string(line.line), line.indexes})
+		}
+	}
+	return t, out
+}
+
+// randomLog interleaves whole lines, cut lines of several containers, lines that
+// never end, and close markers.
+func randomLog(rnd *rand.Rand) (log []logged) {
+	next := map[string]int{}
+	generation := map[string]int{}
+	for position := uint64(7); len(log) < 120; position += 1 + rnd.Uint64N(50) {
+		container := string(rune('a' + rnd.IntN(8)))
+		key := fmt.Sprint(container, "/", generation[container])
+		data := fmt.Sprintf("<%d>%s", position, bytes.Repeat([]byte("."), rnd.IntN(20)))
+		switch rnd.IntN(10) {
+		case 0, 1:
+			log = append(log, logged{position: position, whole: true, data: data})
+		case 2:
+			log = append(log, logged{position: position, mark: true, key: key})
+			generation[container]++
+			next[container] = 0
+		default:
+			next[container]++
+			last := rnd.IntN(4) == 0
+			log = append(log, logged{position: position, key: key, ordinal: next[container], last: last, data: data})
+			if last {
+				generation[container]++
+				next[container] = 0
+			}
+		}
+	}
+	return log
+}
+
+// A consumer drops what is at or below the highest offset it has. Whatever was
+// acked before a crash, and wherever the cursor was saved, reading again must give
+// it the same events.
+func TestReadingAgainDecidesAsTheFirstReadingDid(t *testing.T) {
+	for seed := range uint64(3000) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		log := randomLog(rnd)
+		_, want := replay(testConfig(), log, 0, nil)
+
+		// First life: read a prefix, store a prefix of its events, save the cursor.
+		read := log[:rnd.IntN(len(log)+1)]
+		tracker, events := replay(testConfig(), read, 0, nil)
+		stored := events[:rnd.IntN(len(events)+1)]
+		for _, e := range stored {
+			tracker.done(e.indexes...)
+		}
+		start, state := tracker.cursor()
+
+		// Second life likewise, then a third that reads to the end.
+		highest := uint64(0)
+		var got []emitted
+		deliver := func(events []emitted) {
+			for _, e := range events {
+				if e.offset > highest {
+					highest = e.offset
+					got = append(got, e)
+				}
+			}
+		}
+		deliver(stored)
+		ghosts, err := parseState(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tracker, events = replay(testConfig(), log[:max(len(read), rnd.IntN(len(log)+1))], start, ghosts)
+		stored = events[:rnd.IntN(len(events)+1)]
+		for _, e := range stored {
+			tracker.done(e.indexes...)
+		}
+		deliver(stored)
+		start, state = tracker.cursor()
+		if ghosts, err = parseState(state); err != nil {
+			t.Fatal(err)
+		}
+		_, events = replay(testConfig(), log, start, ghosts)
+		deliver(events)
+
+		if len(got) != len(want) {
+			t.Fatalf("seed %d: %d events, want %d", seed, len(got), len(want))
+		}
+		for i := range want {
+			if got[i].offset != want[i].offset || got[i].line != want[i].line {
+				t.Fatalf("seed %d: event %d is %d %q, want %d %q", seed, i, got[i].offset, got[i].line, want[i].offset, want[i].line)
+			}
+		}
+	}
+}
+
+func TestStateRefusesWhatItDoesNotKnow(t *testing.T) {
+	good := appendState(nil, []*ghost{{key: "k", end: 9, steps: []step{{1, 5}}}})
+	for n := 1; n < len(good); n++ {
+		if n == 1 {
+			continue // an empty list of ghosts
+		}
+		if _, err := parseState(good[:n]); err == nil {
+			t.Errorf("%d of %d bytes were accepted", n, len(good))
+		}
+	}
+	if _, err := parseState([]byte{2}); err == nil {
+		t.Error("a later version was accepted")
+	}
+	if got := fmt.Sprintf("%x", good); got != "01016b0905" {
+		t.Errorf("version 1 of the state is now %s", got)
+	}
+}
+
+func FuzzState(f *testing.F) {
+	f.Add(appendState(nil, []*ghost{{key: "k", end: 9, steps: []step{{1, 5}}}}))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		ghosts, err := parseState(p)
+		if err != nil || len(p) == 0 {
+			return
+		}
+		again, err := parseState(appendState(nil, ghosts))
+		if err != nil || len(again) != len(ghosts) {
+			t.Fatalf("%d ghosts became %d, %v", len(ghosts), len(again), err)
+		}
+	})
+}
+
+func FuzzPayload(f *testing.F) {
+	f.Add(appendArrival(nil, arrival{time: 5, tag: []byte("t"), record: []byte{0x80}}))
+	f.Add(closeMark("c/p"))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if a, err := parseArrival(p); err == nil {
+			if again, err := parseArrival(appendArrival(nil, a)); err != nil || !bytes.Equal(again.record, a.record) || !bytes.Equal(again.tag, a.tag) {
+				t.Fatalf("%x does not survive: %v", p, err)
+			}
+		}
+		if key, err := parseCloseMark(p); err == nil && !bytes.Equal(closeMark(key), p) {
+			t.Fatalf("%x does not survive", p)
+		}
+	})
+}
+
+func TestPayloadFormatOne(t *testing.T) {
+	got := fmt.Sprintf("%x", appendArrival(nil, arrival{time: 0x0102030405060708, tag: []byte("ab"), record: []byte{0x81}}))
+	if want := "01010203040506070802616281"; got != want {
+		t.Errorf("an arrival is now %s, was %s", got, want)
+	}
+	if got, want := fmt.Sprintf("%x", closeMark("ab")), "026162"; got != want {
+		t.Errorf("a close marker is now %s, was %s", got, want)
+	}
+}
