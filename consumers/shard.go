@@ -16,6 +16,7 @@ import (
 type reader interface {
 	Next(ctx context.Context) (stream.Batch, error)
 	Behind() time.Duration
+	Tip() time.Time
 }
 
 // right is the right to read a shard.
@@ -233,6 +234,7 @@ func (s *shard) read(reading, held context.Context) error {
 			// delivered before the error counts.
 			return errors.Join(fmt.Errorf("read: %w", err), s.finish(held))
 		case b.Sequence == "":
+			s.progress.atTip(s.reader.Tip())
 			s.showLag()
 			continue
 		}

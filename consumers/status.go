@@ -31,6 +31,7 @@ type ShardStatus struct {
 	Owner      string // "" = free
 	Checkpoint stream.SequenceNumber
 	Lag        time.Duration // of shards held here
+	Tip        time.Time     // all records in the shard by this time were taken here
 	Since      time.Time     // of the state
 	Error      string        // of the last failure, as long as it lasts
 }
@@ -42,6 +43,7 @@ type progress struct {
 	since  time.Time
 	err    string
 	lag    time.Duration
+	tip    time.Time
 	oldest time.Time // arrival of the oldest record that is not durable
 }
 
@@ -71,6 +73,13 @@ func (p *progress) lagNow() time.Duration {
 	return p.current()
 }
 
+// atTip notes that the shard held nothing more at that time, that was not taken.
+func (p *progress) atTip(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tip = at
+}
+
 func (p *progress) current() time.Duration {
 	if p.oldest.IsZero() {
 		return p.lag
@@ -81,5 +90,5 @@ func (p *progress) current() time.Duration {
 func (p *progress) status(id stream.ShardID) ShardStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return ShardStatus{Shard: id, State: p.state, Since: p.since, Error: p.err, Lag: p.current()}
+	return ShardStatus{Shard: id, State: p.state, Since: p.since, Error: p.err, Lag: p.current(), Tip: p.tip}
 }

@@ -139,6 +139,7 @@ type fakeReader struct {
 }
 
 func (r *fakeReader) Behind() time.Duration { return 0 }
+func (r *fakeReader) Tip() time.Time        { return time.Time{} }
 
 func (r *fakeReader) Next(ctx context.Context) (stream.Batch, error) {
 	if b, err := r.look(); b.Sequence != "" || err != nil {

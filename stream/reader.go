@@ -49,6 +49,7 @@ type Reader struct {
 	failures int           // in a row
 
 	answered time.Time     // of the last answer
+	tip      time.Time     // see Tip
 	size     int64         // bytes in the last answer
 	atAnswer time.Duration // MillisBehindLatest of the last answer
 	newest   time.Time     // arrival of its last record
@@ -119,6 +120,11 @@ func (r *Reader) Next(ctx context.Context) (Batch, error) {
 // counts. While calls fail it grows with the clock. Before the first answer it is
 // 0.
 func (r *Reader) Behind() time.Duration { return time.Duration(r.behind.Load()) }
+
+// Tip is a moment by which the shard held nothing that was not handed out: when
+// the last call was made that found nothing more. It is zero before the first.
+// Next's goroutine asks.
+func (r *Reader) Tip() time.Time { return r.tip }
 
 // Children are the shards that go on where this one ends, known after
 // ErrShardClosed; none if the service did not name them. ListShards tells them by

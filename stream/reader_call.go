@@ -17,9 +17,13 @@ import (
 func (r *Reader) call(ctx context.Context) error {
 	attempt, cancel := context.WithTimeout(ctx, r.cfg.AttemptTimeout)
 	defer cancel()
+	began := time.Now()
 	out, err := r.ask(attempt)
 	switch {
 	case err == nil:
+		if len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
+			r.tip = began
+		}
 		r.accept(out)
 		return nil
 	case ctx.Err() != nil:
