@@ -1,0 +1,185 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/fx"
+
+	"tributary/consumers"
+	"tributary/sinks/lake"
+	"tributary/sinks/rejects"
+	"tributary/stream"
+	"tributary/stream/forwarder"
+	"tributary/stream/spool"
+)
+
+// AWS provides the clients of real AWS, or of whatever endpoint is configured.
+var AWS = fx.Options(
+	fx.Provide(func(s *Settings) (aws.Config, error) { return s.AWS.Load(context.Background()) }),
+	clients,
+)
+
+var clients = fx.Provide(NewKinesis, NewDynamoDB, NewS3)
+
+// RunAdmin serves metrics and health.
+func RunAdmin(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, reg *prometheus.Registry) {
+	a := NewAdmin(s.Admin, reg)
+	Run(lc, sd, out, "admin page", a.Ready(), a.Run)
+}
+
+// NewForwarder makes the forwarder with its producer.
+func NewForwarder(s *Settings, k *kinesis.Client, reg prometheus.Registerer, log *slog.Logger) (*forwarder.Forwarder, error) {
+	producer, err := stream.NewProducer(k, s.Stream.Ref, s.Stream.Producer, reg, log)
+	if err != nil {
+		return nil, err
+	}
+	return forwarder.New(s.Forward.Config, s.Forward.Server, s.Forward.Spool, s.Rules, producer, reg, log)
+}
+
+// RunForwarder runs it.
+func RunForwarder(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, f *forwarder.Forwarder) {
+	Run(lc, sd, out, "forwarder", f.Listening(), func(ctx context.Context) error {
+		err := f.Run(ctx)
+		if errors.Is(err, spool.ErrLocked) {
+			return Faultf("spool directory %s is in use by another forwarder: stop that one, or set forward.spool.dir", s.Forward.Spool.Dir)
+		}
+		return err
+	})
+}
+
+// NewLakeGroup makes the lake and the group that fills it.
+func NewLakeGroup(s *Settings, k *kinesis.Client, d *dynamodb.Client, objects *s3.Client, reg prometheus.Registerer, log *slog.Logger) (*consumers.Group, error) {
+	sink, err := lake.New(s.Lake.Config, s.Rules, objects, reg, log)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := rejects.New(s.Lake.Rejects, objects, reg, log)
+	if err != nil {
+		return nil, err
+	}
+	dest := consumers.Destination{
+		Name: "lake",
+		Plan: sink.Plan(),
+		Open: func(ctx context.Context, shard stream.ShardID, plan string) (consumers.Sink, error) {
+			return sink.Open(ctx, shard, plan)
+		},
+	}
+	return consumers.New(s.Lake.Group, dest, rejectStore{kept}, k, d, s.Stream.Ref, reg, log)
+}
+
+// rejectStore fits rejects.Store to consumers.RejectStore: the two packages do not
+// know each other.
+type rejectStore struct{ store *rejects.Store }
+
+func (r rejectStore) Put(ctx context.Context, rng stream.Range, items []consumers.Reject) error {
+	out := make([]rejects.Item, len(items))
+	for i, item := range items {
+		out[i] = rejects.Item{Sequence: item.Sequence, Arrival: item.Arrival, Reject: item.Reject}
+	}
+	return r.store.Put(ctx, rng, out)
+}
+
+// RunLake runs the group.
+func RunLake(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, g *consumers.Group) {
+	Run(lc, sd, out, "lake group", nil, g.Run)
+}
+
+// checkTimeout bounds the look at stream and bucket before the start.
+const checkTimeout = 10 * time.Second
+
+// CheckStream refuses to start on a stream that does not exist or that ignores
+// partition keys. When the service cannot be asked the start goes on: a forwarder
+// must take lines while Kinesis is away.
+func CheckStream(lc fx.Lifecycle, s *Settings, k *kinesis.Client, cfg aws.Config, log *slog.Logger) {
+	lc.Append(fx.StartHook(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		d, err := stream.Describe(ctx, k, s.Stream.Ref)
+		switch {
+		case stream.IsPermanent(err):
+			return Faultf("stream %s cannot be used in %s: %w (set stream.name or stream.arn, and aws.region)", s.Stream.Ref, cfg.Region, err)
+		case err != nil:
+			log.Warn("stream not described, starting all the same", "stream", s.Stream.Ref.String(), "err", err)
+		case d.Automatic:
+			return Faultf("stream %s distributes records automatically and ignores partition keys: switch it to partition keys, lanes need them", s.Stream.Ref)
+		}
+		return nil
+	}))
+}
+
+// CheckBucket refuses to start without the lake's bucket.
+func CheckBucket(lc fx.Lifecycle, s *Settings, objects *s3.Client, log *slog.Logger) {
+	lc.Append(fx.StartHook(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		_, err := objects.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(s.Lake.Bucket)})
+		var answer *awshttp.ResponseError
+		switch {
+		case errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusNotFound:
+			return Faultf("bucket %s does not exist: create it, or set lake.bucket", s.Lake.Bucket)
+		case errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusMovedPermanently:
+			return Faultf("bucket %s lies in another region: set aws.region", s.Lake.Bucket)
+		case err != nil:
+			log.Warn("bucket not looked at, starting all the same", "bucket", s.Lake.Bucket, "err", err)
+		}
+		return nil
+	}))
+}
+
+// settleTimeout bounds how long "local" waits for the lake to read what the
+// forwarder has just published.
+const settleTimeout = 20 * time.Second
+
+// SettleLake makes stopping wait, after the forwarder has stopped and before the
+// group does, until the group has read all there is: Ctrl-C leaves nothing in the
+// stream for the next start.
+func SettleLake(lc fx.Lifecycle, g *consumers.Group, log *slog.Logger) {
+	lc.Append(fx.StopHook(func(ctx context.Context) error {
+		since := time.Now()
+		ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+		defer cancel()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for !allRead(g.Status(), since) {
+			select {
+			case <-ctx.Done():
+				log.Warn("the lake has not read all, the next start goes on")
+				return nil
+			case <-tick.C:
+			}
+		}
+		return nil
+	}))
+}
+
+// allRead reports whether everything that was in the stream at since is taken.
+func allRead(shards []consumers.ShardStatus, since time.Time) bool {
+	if len(shards) == 0 {
+		return false // the group has not looked yet
+	}
+	for _, s := range shards {
+		if s.State != consumers.StateFinished && s.Tip.Before(since) {
+			return false
+		}
+	}
+	return true
+}
+
+// Greet says on a terminal where everything is.
+func Greet(lc fx.Lifecycle, s *Settings, log *slog.Logger) {
+	lc.Append(fx.StartHook(func() {
+		log.Info("ready", "forward", s.Forward.Server.Listen, "endpoints", "http://"+s.Local.Listen, "metrics", "http://"+s.Admin.Listen+"/metrics",
+			"lake", fmt.Sprintf("%s/s3/%s/%s", s.Local.Dir, s.Lake.Bucket, s.Lake.Prefix))
+	}))
+}

@@ -1,0 +1,98 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/dig"
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+	"golang.org/x/term"
+)
+
+const (
+	// startTimeout bounds the start of all components together.
+	startTimeout = time.Minute
+	// stopSlack is what stopping may take beyond the components' own bounds. All
+	// stop hooks share one timeout, and once it expires the rest is skipped: leases
+	// would not be given up.
+	stopSlack = 10 * time.Second
+)
+
+// Base is what every command has.
+func Base(s *Settings, log *slog.Logger) fx.Option {
+	return fx.Options(
+		fx.Supply(s, log, &Outcome{}),
+		fx.Provide(newRegistry, func(r *prometheus.Registry) prometheus.Registerer { return r }),
+		fx.StopTimeout(s.stopTimeout()), fx.StartTimeout(startTimeout),
+		fx.WithLogger(func() fxevent.Logger {
+			l := &fxevent.SlogLogger{Logger: log}
+			l.UseLogLevel(slog.LevelDebug)
+			l.UseErrorLevel(slog.LevelDebug) // the error itself ends the command, in one line
+			return l
+		}),
+	)
+}
+
+func (s *Settings) stopTimeout() time.Duration {
+	return s.Forward.ListenGrace + s.Forward.DrainTimeout + s.Lake.Group.DrainTimeout + settleTimeout + s.Local.ShutdownTimeout + stopSlack
+}
+
+func newRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// Execute runs the components of opts until ctx ends or one of them does, then
+// stops them in reverse order. It returns the first error of a component.
+func Execute(ctx context.Context, s *Settings, opts fx.Option) error {
+	terminal := term.IsTerminal(int(os.Stderr.Fd()))
+	var out io.Writer = os.Stderr
+	progress := NewProgress(os.Stderr)
+	if terminal {
+		out = progress
+	}
+	log, err := NewLogger(s.Log, out, terminal)
+	if err != nil {
+		return err
+	}
+	var outcome *Outcome
+	var reg *prometheus.Registry
+	app := fx.New(Base(s, log), opts, fx.Populate(&outcome, &reg))
+	if err := app.Err(); err != nil {
+		// Constructors do no I/O: what they refuse is the configuration.
+		return Fault{dig.RootCause(err)}
+	}
+	starting, cancel := context.WithTimeout(ctx, app.StartTimeout())
+	defer cancel()
+	if err := app.Start(starting); err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted while starting
+		}
+		return err
+	}
+	stopDrawing := func() {}
+	if terminal {
+		drawing, stop := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = progress.Run(drawing, reg) }()
+		stopDrawing = func() { stop(); <-done }
+	}
+	select {
+	case <-ctx.Done():
+		log.Info("stopping, once more to stop at once")
+	case <-app.Wait():
+	}
+	stopping, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), app.StopTimeout())
+	defer cancelStop()
+	err = app.Stop(stopping)
+	stopDrawing()
+	return errors.Join(outcome.Err(), err)
+}

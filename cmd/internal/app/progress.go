@@ -1,0 +1,160 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// Progress keeps one line at the bottom of a terminal and lets logs pass above
+// it. It is the writer of the logger.
+type Progress struct {
+	mu   sync.Mutex
+	out  io.Writer
+	line string
+}
+
+// NewProgress draws on out, a terminal.
+func NewProgress(out io.Writer) *Progress { return &Progress{out: out} }
+
+const clearLine = "\r\x1b[K"
+
+// Write puts p above the line.
+func (p *Progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line == "" {
+		return p.out.Write(b)
+	}
+	if _, err := io.WriteString(p.out, clearLine); err != nil {
+		return 0, err
+	}
+	n, err := p.out.Write(b)
+	if err == nil {
+		_, err = io.WriteString(p.out, p.line)
+	}
+	return n, err
+}
+
+func (p *Progress) draw(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line = line
+	_, _ = io.WriteString(p.out, clearLine+line) // a terminal that is gone has nobody to tell
+}
+
+// Run redraws from the registry's figures until ctx ends, and then leaves the last
+// figures standing.
+func (p *Progress) Run(ctx context.Context, reg prometheus.Gatherer) error {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	var before figures
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			p.draw(read(reg).text(before, 0))
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.line = ""
+			_, _ = io.WriteString(p.out, "\n")
+			return nil
+		case <-tick.C:
+		}
+		now := read(reg)
+		p.draw(now.text(before, time.Since(last)))
+		before, last = now, time.Now()
+	}
+}
+
+// figures are what the line shows.
+type figures struct {
+	received, lines, records, events, objects, rows, lag, rejects float64
+	forwards, consumes                                            bool
+}
+
+func read(reg prometheus.Gatherer) (f figures) {
+	families, err := reg.Gather()
+	if err != nil {
+		return f
+	}
+	for _, family := range families {
+		switch family.GetName() {
+		case "tributary_forwarder_received_total":
+			f.received, f.forwards = total(family), true
+		case "tributary_forwarder_lines_total":
+			f.lines = total(family)
+		case "tributary_forwarder_records_total":
+			f.records = total(family)
+		case "tributary_consumers_events_total":
+			f.events, f.consumes = total(family), true
+		case "tributary_consumers_rejects_total":
+			f.rejects = total(family)
+		case "tributary_consumers_lag_seconds":
+			f.lag = highest(family)
+		case "tributary_lake_objects_total":
+			f.objects = total(family)
+		case "tributary_lake_rows_total":
+			f.rows = total(family)
+		}
+	}
+	return f
+}
+
+func (f figures) text(before figures, over time.Duration) string {
+	var parts []string
+	if f.forwards {
+		rate := ""
+		if over > 0 {
+			rate = fmt.Sprintf(" (%s/s)", group((f.lines-before.lines)/over.Seconds()))
+		}
+		parts = append(parts, group(f.lines)+" lines in"+rate, group(f.records)+" records")
+	}
+	if f.consumes {
+		parts = append(parts, group(f.events)+" events read", fmt.Sprintf("lag %.1fs", f.lag),
+			group(f.rows)+" rows in "+group(f.objects)+" objects")
+	}
+	if f.rejects > 0 {
+		parts = append(parts, group(f.rejects)+" REJECTS")
+	}
+	return strings.Join(parts, " · ")
+}
+
+// group writes 1234567 as 1,234,567.
+func group(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func value(m *dto.Metric) float64 {
+	switch {
+	case m.Counter != nil:
+		return m.Counter.GetValue()
+	case m.Gauge != nil:
+		return m.Gauge.GetValue()
+	}
+	return 0
+}
+
+func total(f *dto.MetricFamily) (sum float64) {
+	for _, m := range f.Metric {
+		sum += value(m)
+	}
+	return sum
+}
+
+func highest(f *dto.MetricFamily) (most float64) {
+	for _, m := range f.Metric {
+		most = max(most, value(m))
+	}
+	return most
+}

@@ -1,0 +1,166 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"tributary/cmd/internal/config"
+	"tributary/consumers"
+	"tributary/deploy/local"
+	"tributary/schema"
+	"tributary/sinks/lake"
+	"tributary/sinks/rejects"
+	"tributary/stream"
+	"tributary/stream/fluent"
+	"tributary/stream/forwarder"
+	"tributary/stream/spool"
+)
+
+// Settings is the whole configuration: a section per part.
+type Settings struct {
+	Log     LogConfig       `koanf:"log"`
+	AWS     AWSConfig       `koanf:"aws"`
+	Admin   AdminConfig     `koanf:"admin"`
+	Stream  StreamSettings  `koanf:"stream"`
+	Rules   schema.Rules    `koanf:"rules"`
+	Forward ForwardSettings `koanf:"forward"`
+	Lake    LakeSettings    `koanf:"lake"`
+	Local   LocalSettings   `koanf:"local"`
+}
+
+// StreamSettings name the stream and say how it is written.
+type StreamSettings struct {
+	stream.Ref `koanf:",squash"`
+	Producer   stream.ProducerConfig `koanf:"producer"`
+}
+
+// ForwardSettings are the forwarder's parts.
+type ForwardSettings struct {
+	forwarder.Config `koanf:",squash"`
+	Server           fluent.Config `koanf:"server"`
+	Spool            spool.Config  `koanf:"spool"`
+}
+
+// LakeSettings are the lake and the group that fills it.
+type LakeSettings struct {
+	lake.Config `koanf:",squash"`
+	Group       consumers.Config `koanf:"group"`
+	Rejects     rejects.Config   `koanf:"rejects"`
+}
+
+// LocalSettings are the embedded endpoints.
+type LocalSettings struct {
+	local.Config `koanf:",squash"`
+	Listen       string `koanf:"listen"` // host:port of the endpoints
+	Shards       int    `koanf:"shards"` // of a stream that "local" makes
+}
+
+// Defaults are what runs on AWS once region, bucket and stream are named.
+func Defaults() *Settings {
+	s := &Settings{
+		Log:     LogConfig{Level: "info", Format: "auto"},
+		Admin:   AdminConfig{Listen: "127.0.0.1:8080"},
+		Stream:  StreamSettings{Ref: stream.Ref{Name: "tributary"}, Producer: stream.DefaultProducerConfig()},
+		Rules:   schema.DefaultRules(),
+		Forward: ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig()},
+		Lake:    LakeSettings{Config: lake.DefaultConfig(), Group: consumers.DefaultConfig(), Rejects: rejects.DefaultConfig()},
+		Local:   LocalSettings{Config: local.DefaultConfig(), Listen: "127.0.0.1:4566", Shards: 4},
+	}
+	s.Forward.Spool.Dir = "/var/lib/tributary/spool"
+	s.Lake.Group.Name = "tributary-lake"
+	// A file of five minutes from one full shard is about 50 MB: fewer requests and
+	// a quicker Athena than with smaller ones.
+	s.Lake.Group.Policy.MaxAge = 5 * time.Minute
+	s.Lake.Group.Policy.MaxBytes = s.Lake.Group.Policy.RangeBytes
+	return s
+}
+
+// LocalDefaults are Defaults for one machine without an account: everything below
+// ./data, results within seconds.
+func LocalDefaults() *Settings {
+	s := Defaults()
+	s.AWS.Region = "us-east-1"
+	s.Forward.Spool.Dir = "" // below local.dir, see Finish
+	s.Forward.ListenGrace = 0
+	s.Lake.Bucket = "tributary"
+	s.Lake.Group.Policy.MaxAge = 10 * time.Second
+	return s
+}
+
+// Load reads the configuration of a command over defaults.
+func Load(defaults *Settings, file string, flags map[string]string) (*Settings, error) {
+	if file == "" {
+		file = os.Getenv(config.EnvPrefix + "CONFIG")
+	}
+	if err := config.Load(defaults, file, os.Environ(), flags); err != nil {
+		return nil, faults("", err)
+	}
+	defaults.finish()
+	return defaults, nil
+}
+
+// finish fills in what follows from other keys.
+func (s *Settings) finish() {
+	if s.Forward.Spool.Dir == "" {
+		s.Forward.Spool.Dir = filepath.Join(s.Local.Dir, "spool")
+	}
+	if s.Stream.ARN != "" && s.Stream.Name == Defaults().Stream.Name {
+		s.Stream.Name = "" // only the default; the ARN was asked for
+	}
+	s.Forward.MaxRecordBytes = s.Stream.Producer.MaxRecordBytes
+	if s.Lake.Rejects.Bucket == "" {
+		s.Lake.Rejects.Bucket = s.Lake.Bucket
+	}
+	s.Lake.Rejects.Group = s.Lake.Group.Name
+}
+
+// CheckForward tells what is wrong for "forward".
+func (s *Settings) CheckForward() error {
+	return errors.Join(
+		faults("stream", s.Stream.Validate()), faults("stream.producer", s.Stream.Producer.Validate()), faults("rules", s.Rules.Validate()),
+		faults("forward", s.Forward.Config.Validate()), faults("forward.server", s.Forward.Server.Validate()), faults("forward.spool", s.Forward.Spool.Validate()),
+	)
+}
+
+// CheckLake tells what is wrong for "consume lake".
+func (s *Settings) CheckLake() error {
+	all := errors.Join(faults("stream", s.Stream.Validate()), faults("rules", s.Rules.Validate()), faults("lake.group", s.Lake.Group.Validate()))
+	if s.Lake.Bucket == "" {
+		return errors.Join(all, Faultf("lake.bucket is not set: name the S3 bucket of the lake (key lake.bucket, variable TRIBUTARY_LAKE_BUCKET or flag --bucket)"))
+	}
+	return errors.Join(all, faults("lake", s.Lake.Config.Validate()), faults("lake.rejects", s.Lake.Rejects.Validate()))
+}
+
+// CheckLocal tells what is wrong for "local".
+func (s *Settings) CheckLocal() error {
+	var shards error
+	if s.Local.Shards < 1 || s.Local.Shards > 1000 {
+		shards = Faultf("local.shards is %d, want 1 to 1000", s.Local.Shards)
+	}
+	return errors.Join(faults("local", s.Local.Config.Validate()), shards, s.CheckForward(), s.CheckLake())
+}
+
+// faults makes each line of a joined error a Fault that begins with its section.
+func faults(section string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var out []error
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSuffix(line, "\n")
+		if section != "" && !strings.HasPrefix(line, section) {
+			line = section + "." + line
+		}
+		out = append(out, Fault{errors.New(line)})
+	}
+	return errors.Join(out...)
+}
+
+// OneLine joins the lines of an error, so that a log collector keeps it whole.
+func OneLine(err error) string {
+	return strings.Join(strings.Split(strings.TrimSpace(fmt.Sprint(err)), "\n"), "; ")
+}

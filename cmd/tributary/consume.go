@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"tributary/cmd/internal/app"
+)
+
+func newConsumeLake() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "lake",
+		Short: "Write the stream into S3 as Parquet, each event once",
+	}
+	f := addFlags(cmd, map[string][2]string{
+		"bucket": {"lake.bucket", "S3 bucket of the lake"},
+		"group":  {"lake.group.name", "consumer group"},
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := f.load(app.Defaults())
+		if err != nil {
+			return err
+		}
+		if err := s.CheckLake(); err != nil {
+			return err
+		}
+		return app.Execute(cmd.Context(), s, lakeOptions())
+	}
+	return cmd
+}
+
+func lakeOptions() fx.Option {
+	return fx.Options(app.AWS, fx.Provide(app.NewLakeGroup), fx.Invoke(app.RunAdmin, app.CheckStream, app.CheckBucket, app.RunLake))
+}

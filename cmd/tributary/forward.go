@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"tributary/cmd/internal/app"
+)
+
+func newForward() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "forward",
+		Short: "Receive lines on this instance and publish them to the stream",
+	}
+	f := addFlags(cmd, map[string][2]string{
+		"listen": {"forward.server.listen", "tcp://host:port or unix:///path, separated by commas"},
+		"spool":  {"forward.spool.dir", "directory of the spool"},
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := f.load(app.Defaults())
+		if err != nil {
+			return err
+		}
+		if err := s.CheckForward(); err != nil {
+			return err
+		}
+		return app.Execute(cmd.Context(), s, forwardOptions())
+	}
+	return cmd
+}
+
+func forwardOptions() fx.Option {
+	return fx.Options(app.AWS, fx.Provide(app.NewForwarder), fx.Invoke(app.RunAdmin, app.CheckStream, app.RunForwarder))
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"go.uber.org/fx"
+
+	"tributary/cmd/internal/app"
+)
+
+func newLocal() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "local",
+		Short: "Run everything on this machine: endpoints, forwarder and lake, no account needed",
+	}
+	f := addFlags(cmd, map[string][2]string{
+		"dir":    {"local.dir", "directory of all data"},
+		"listen": {"forward.server.listen", "tcp://host:port or unix:///path, separated by commas"},
+		"limits": {"local.limits", "true: throttle as real shards do"},
+		"shards": {"local.shards", "shards of a new stream"},
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := f.load(app.LocalDefaults())
+		if err != nil {
+			return err
+		}
+		if err := s.CheckLocal(); err != nil {
+			return err
+		}
+		return app.Execute(cmd.Context(), s, localOptions())
+	}
+	return cmd
+}
+
+// localOptions start the endpoints first and the forwarder last, so that they
+// stop the other way round: lines into the stream, the stream into the lake, then
+// the endpoints.
+func localOptions() fx.Option {
+	return fx.Options(
+		app.Embedded,
+		fx.Provide(app.NewForwarder, app.NewLakeGroup),
+		fx.Invoke(app.RunEndpoints, app.RunAdmin, app.RunLake, app.SettleLake, app.RunForwarder, app.Greet),
+	)
+}

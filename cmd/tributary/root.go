@@ -1,0 +1,92 @@
+package main
+
+import (
+	"maps"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tributary/cmd/internal/app"
+)
+
+// flags are what every command takes. A named flag is a short way to write one
+// key; --set reaches all of them.
+type flags struct {
+	file string
+	sets []string
+	keys map[string]*string // configuration key → value of its own flag
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tributary",
+		Short:         "Container logs from Amazon ECS through Kinesis into a Parquet lake",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          needsSubcommand,
+	}
+	consume := &cobra.Command{Use: "consume", Short: "Read the stream into a destination", RunE: needsSubcommand}
+	consume.AddCommand(newConsumeLake())
+	conf := &cobra.Command{Use: "config", Short: "Look at the configuration", RunE: needsSubcommand}
+	conf.AddCommand(newConfigCheck())
+	root.AddCommand(newLocal(), newForward(), consume, conf, newVersion())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return app.Faultf("%w (see --help)", err) })
+	return root
+}
+
+// needsSubcommand shows the help of a command that does nothing by itself, and
+// refuses words it does not know.
+func needsSubcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return app.Faultf("%s knows no command %q, only %s", cmd.CommandPath(), args[0], strings.Join(names, ", "))
+}
+
+// addFlags gives cmd the common flags and one flag for each of named: flag name →
+// key and help.
+func addFlags(cmd *cobra.Command, named map[string][2]string) *flags {
+	f := &flags{keys: make(map[string]*string)}
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return app.Faultf("%s takes no argument %q", cmd.CommandPath(), args[0])
+		}
+		return nil
+	}
+	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file, YAML (default $TRIBUTARY_CONFIG)")
+	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "set one key, such as lake.group.policy.max_age=1m; may be repeated")
+	all := map[string][2]string{
+		"log-level":  {"log.level", "debug, info, warn or error"},
+		"log-format": {"log.format", "auto, text or json"},
+		"region":     {"aws.region", "AWS region"},
+		"profile":    {"aws.profile", "AWS profile"},
+		"stream":     {"stream.name", "Kinesis stream"},
+	}
+	maps.Copy(all, named)
+	for name, to := range all {
+		f.keys[to[0]] = cmd.Flags().String(name, "", to[1]+" (key "+to[0]+")")
+	}
+	return f
+}
+
+// load reads the configuration over defaults.
+func (f *flags) load(defaults *app.Settings) (*app.Settings, error) {
+	set := make(map[string]string)
+	for key, value := range f.keys {
+		if *value != "" {
+			set[key] = *value
+		}
+	}
+	for _, pair := range f.sets {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok {
+			return nil, app.Faultf("--set %q is not key=value", pair)
+		}
+		set[key] = value
+	}
+	return app.Load(defaults, f.file, set)
+}
