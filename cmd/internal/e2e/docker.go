@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/fluent/fluent-logger-golang/fluent"
+)
+
+// Container logs to a forwarder as the Docker driver does for one container: one
+// connection, Message mode, lines over 16 KiB in pieces, stdout and stderr
+// interleaved.
+type Container struct {
+	client *fluent.Fluent
+	id     string
+	name   string
+
+	// one keeps a single message outstanding while acks are asked for. The client
+	// reads whichever ack comes next, and of two messages on their way it takes the
+	// other one's for a failure that it then reports as success.
+	one *sync.Mutex
+}
+
+// pieceBytes is the buffer of Docker's copier.
+const pieceBytes = 16 << 10
+
+// NewContainer connects to addr, host:port.
+func NewContainer(addr string, number int, ack bool) (*Container, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	p, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, err
+	}
+	client, err := fluent.New(fluent.Config{
+		FluentHost: host, FluentPort: p, RequestAck: ack, SubSecondPrecision: true,
+		RetryWait: 50, MaxRetryWait: 500, MaxRetry: 10_000, // Docker retries 2^31-1 times
+		WriteTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{client: client, id: randomHex(), name: fmt.Sprintf("/ecs-shop-7-web%d-%d", number%3, number)}
+	if ack {
+		c.one = new(sync.Mutex)
+	}
+	return c, nil
+}
+
+func randomHex() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Log sends one line. With acks it returns nil when the whole line was acked.
+func (c *Container) Log(source, line string) error {
+	at := time.Now()
+	if len(line) < pieceBytes {
+		return c.post(at, map[string]string{"source": source, "log": line})
+	}
+	id := randomHex()
+	for ordinal := 1; ; ordinal++ {
+		n := min(len(line), pieceBytes)
+		last := n < pieceBytes // a line of k times 16 KiB ends with an empty piece
+		err := c.post(at, map[string]string{
+			"source": source, "log": line[:n],
+			"partial_message": "true", "partial_id": id,
+			"partial_ordinal": strconv.Itoa(ordinal), "partial_last": strconv.FormatBool(last),
+		})
+		if err != nil || last {
+			return err
+		}
+		line = line[n:]
+	}
+}
+
+func (c *Container) post(at time.Time, record map[string]string) error {
+	record["container_id"], record["container_name"] = c.id, c.name
+	record["com.amazonaws.ecs.task-definition-family"] = "shop"
+	if c.one != nil {
+		c.one.Lock()
+		defer c.one.Unlock()
+	}
+	return c.client.PostWithTime("docker."+c.id[:12], at, record)
+}
+
+// Close closes the connection.
+func (c *Container) Close() error { return c.client.Close() }
+
+// Feed sends lines first to last on connections, each with a goroutine for stdout
+// and one for stderr, and calls acked with each number that Log returned nil for.
+func Feed(addr string, connections, first, last int, ack bool, acked func(n int)) error {
+	var wg sync.WaitGroup
+	errs := make(chan error, 2*connections)
+	for i := range connections {
+		c, err := NewContainer(addr, i, ack)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for j, source := range []string{"stdout", "stderr"} {
+			wg.Go(func() {
+				for n := first + 2*i + j; n <= last; n += 2 * connections {
+					line, _ := Line(n)
+					if err := c.Log(source, line); err != nil {
+						errs <- fmt.Errorf("line %d: %w", n, err)
+						return
+					}
+					acked(n)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	close(errs)
+	return <-errs
+}
