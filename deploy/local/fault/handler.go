@@ -58,13 +58,20 @@ func (s *Set) Drain(ctx context.Context) error {
 		return nil
 	}
 	s.mu.Lock()
-	if s.inFlight == 0 {
-		s.mu.Unlock()
-		return nil
-	}
 	if s.hurry != nil {
 		close(s.hurry)
 		s.hurry = nil
+	}
+	s.mu.Unlock()
+	return s.Wait(ctx)
+}
+
+// Wait waits for the calls under way that met a rule, without hurrying them.
+func (s *Set) Wait(ctx context.Context) error {
+	s.mu.Lock()
+	if s.inFlight == 0 {
+		s.mu.Unlock()
+		return nil
 	}
 	if s.idle == nil {
 		s.idle = make(chan struct{})
@@ -75,7 +82,7 @@ func (s *Set) Drain(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("drain delayed calls: %w", ctx.Err())
+		return fmt.Errorf("wait for delayed calls: %w", ctx.Err())
 	}
 }
 
