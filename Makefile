@@ -12,12 +12,12 @@ test:
 	go vet ./...
 	go test -race ./...
 
-race: test
+race:
+	go test -race -count=3 ./...
 
 fuzz:
-	@set -e; for f in $$(grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | cut -c6- | sort -u); do \
-	  p=$$(dirname $$(grep -rlE "^func $$f\(" --include='*_test.go' . | head -1)); \
-	  go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done
+	@set -e; grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | while IFS=: read f t; do \
+	  go test -run '^$$' -fuzz "^$${t#func }\$$" -fuzztime $(FUZZTIME) $$(dirname $$f); done
 
 lint:
 	test -z "$$(gofmt -l .)"
@@ -25,6 +25,7 @@ lint:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+	go test -count=1 -v -run TestEachLineBecomesOneRow ./cmd/internal/e2e
 
 clean:
 	rm -rf bin data

@@ -111,13 +111,6 @@ func (l *lane) end() {
 	signal(l.ready)
 }
 
-// waiting is the bytes queued.
-func (l *lane) waiting() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.bytes
-}
-
 // run publishes until the lane has ended and is empty, or ctx ends.
 func (l *lane) run(ctx context.Context) error {
 	for {

@@ -91,7 +91,8 @@ func TestEachLineBecomesOneRow(t *testing.T) {
 	t.Logf("%d lines sent in %v", n, time.Since(start).Round(time.Millisecond))
 	last := time.Now()
 	lake := NewLake(p.LakeDir())
-	expect(t, p, lake, sent, 30*time.Second)
+	// The promise is 30 s on a machine of its own, see "make bench"; here others run beside.
+	expect(t, p, lake, sent, 3*time.Minute)
 	t.Logf("all are rows %v after the last line, in %d objects", time.Since(last).Round(time.Millisecond), len(lake.read))
 }
 
