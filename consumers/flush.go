@@ -156,7 +156,7 @@ func (s *shard) keep(held context.Context, at stream.SequenceNumber) error {
 // in a failure is swept at the next start of a worker.
 func (s *shard) forget(held context.Context, p lease.Place) {
 	if err := s.maps.DropSnapshot(held, p); err != nil {
-		s.log.Debug("map not swept", "error", err)
+		s.log.Debug("map not swept", "err", err)
 	}
 }
 
@@ -239,7 +239,7 @@ func (s *shard) persist(held context.Context, step string, patience time.Duratio
 		s.publishLag()
 		s.metrics.retries.WithLabelValues(step).Inc()
 		if failures&(failures-1) == 0 { // the 1st, 2nd, 3rd, 5th, 9th …
-			s.log.Warn("step failed, trying again", "step", step, "failures", failures+1, "error", err)
+			s.log.Warn("step failed, trying again", "step", step, "failures", failures+1, "err", err)
 		}
 		if err := sleep(held, backoff(failures)); err != nil {
 			return err

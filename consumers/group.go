@@ -122,7 +122,7 @@ func (g *Group) prepare(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		g.fixed.log.Warn("group cannot start yet, trying again", "failures", failures+1, "error", err)
+		g.fixed.log.Warn("group cannot start yet, trying again", "failures", failures+1, "err", err)
 		if err := sleep(ctx, backoff(failures)); err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (g *Group) introduce(ctx context.Context) error {
 	}
 	g.fixed.plan = plan{text: g.fixed.dest.Plan, hash: hash}
 	if swept, err := g.table.Sweep(ctx, items); err != nil {
-		g.fixed.log.Warn("left-over maps not swept", "error", err)
+		g.fixed.log.Warn("left-over maps not swept", "err", err)
 	} else if swept > 0 {
 		g.fixed.log.Info("swept left-over maps", "items", swept)
 	}

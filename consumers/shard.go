@@ -145,7 +145,7 @@ func (s *shard) rest(reading context.Context, failures int, err error) (over boo
 	if state != StateRetrying {
 		level = slog.LevelError
 	}
-	s.log.Log(reading, level, "shard stopped", "state", string(state), "retry_in", pause, "error", err)
+	s.log.Log(reading, level, "shard stopped", "state", string(state), "retry_in", pause, "err", err)
 	for until := time.Now().Add(pause); ; {
 		s.publishLag()
 		left := time.Until(until)

@@ -47,7 +47,7 @@ func (g *Group) tick(ctx, held context.Context, running *sync.WaitGroup) {
 
 func (g *Group) warn(ctx context.Context, message string, err error) {
 	if ctx.Err() == nil {
-		g.fixed.log.Warn(message, "error", err)
+		g.fixed.log.Warn(message, "err", err)
 	}
 }
 
@@ -180,16 +180,16 @@ func (g *Group) keepUp(reading, held context.Context, s *shard, l *lease.Lease) 
 	beat.Wait()
 	if errors.Is(err, lease.ErrLost) {
 		g.fixed.metrics.lost.Inc()
-		s.log.Warn("lost a shard", "error", err)
+		s.log.Warn("lost a shard", "err", err)
 		return
 	}
 	if err != nil {
-		s.log.Error("stopped before everything was flushed", "error", err)
+		s.log.Error("stopped before everything was flushed", "err", err)
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(held), 2*g.cfg.AttemptTimeout)
 	defer cancel()
 	if err := l.Release(last); err != nil {
-		s.log.Warn("lease not released, it will run out", "error", err)
+		s.log.Warn("lease not released, it will run out", "err", err)
 		return
 	}
 	s.log.Info("gave up a shard", "checkpoint", l.Item().Checkpoint)

@@ -178,7 +178,7 @@ func (d *dispatcher) retry(pub *publication, f failure) {
 	now := time.Now()
 	s := &pub.schedule
 	s.failures++
-	d.warner.warn("records not stored, they are sent again", now, "stream", d.ref.String(), "reason", f.reason, "attempts", s.failures, "error", f.err)
+	d.warner.warn("records not stored, they are sent again", now, "stream", d.ref.String(), "reason", f.reason, "attempts", s.failures, "err", f.err)
 	if d.stopped {
 		pub.result <- fmt.Errorf("publish: %w: outcome unknown: %w", ErrStopped, f.err)
 		return

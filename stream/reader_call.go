@@ -168,5 +168,5 @@ func (r *Reader) trouble(err error) {
 		r.log.Debug("iterator expired, going on", "position", r.from.String())
 		return
 	}
-	r.warner.warn("shard not read, asking again", now, "stream", r.ref.String(), "reason", reason, "failures", r.failures, "error", err)
+	r.warner.warn("shard not read, asking again", now, "stream", r.ref.String(), "reason", reason, "failures", r.failures, "err", err)
 }

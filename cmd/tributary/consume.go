@@ -30,5 +30,5 @@ func newConsumeLake() *cobra.Command {
 }
 
 func lakeOptions() fx.Option {
-	return fx.Options(app.AWS, fx.Provide(app.NewLakeGroup), fx.Invoke(app.RunAdmin, app.CheckStream, app.CheckBucket, app.RunLake))
+	return fx.Options(app.AWS, fx.Provide(app.NewLakeGroup), fx.Invoke(app.CheckStream, app.CheckBucket, app.RunAdmin, app.RunLake))
 }

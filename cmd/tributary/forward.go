@@ -30,5 +30,5 @@ func newForward() *cobra.Command {
 }
 
 func forwardOptions() fx.Option {
-	return fx.Options(app.AWS, fx.Provide(app.NewForwarder), fx.Invoke(app.RunAdmin, app.CheckStream, app.RunForwarder))
+	return fx.Options(app.AWS, fx.Provide(app.NewForwarder), fx.Invoke(app.CheckStream, app.RunAdmin, app.RunForwarder))
 }

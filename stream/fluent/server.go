@@ -100,7 +100,7 @@ func (s *Server) accept(ctx, storing context.Context, l net.Listener, running *s
 		if err != nil {
 			// Out of file descriptors, as a rule: that passes.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.warner.warn(reasonConnections, "accept forward connection", "error", err, "pause", pause)
+			s.warner.warn(reasonConnections, "accept forward connection", "err", err, "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():

@@ -76,7 +76,7 @@ func (s *Spool) renew() error {
 // trimNow deletes segments between two calls of SetCursor.
 func (s *Spool) trimNow() {
 	if err := s.trim(s.cursor.pos.Load()); err != nil {
-		s.log.Warn("a spool segment stays until the next cursor", "error", err)
+		s.log.Warn("a spool segment stays until the next cursor", "err", err)
 	}
 }
 
@@ -128,7 +128,7 @@ func (s *Spool) store(b *batch) error {
 	if err := s.active.Sync(); err != nil {
 		s.leaving = true
 		if cut := s.cutBack(g.size); cut != nil {
-			s.log.Error("uncommitted spool bytes could not be cut off", "segment", g.name(), "error", cut)
+			s.log.Error("uncommitted spool bytes could not be cut off", "segment", g.name(), "err", cut)
 		}
 		return fmt.Errorf("sync segment: %w", err)
 	}
@@ -226,7 +226,7 @@ func (s *Spool) report(err error) {
 	if err != nil {
 		s.metrics.commitsFail.Inc()
 		if !s.failing {
-			s.log.Error("spool cannot store, clients are told to send again", "error", err)
+			s.log.Error("spool cannot store, clients are told to send again", "err", err)
 		}
 	} else {
 		s.metrics.commitsOK.Inc()

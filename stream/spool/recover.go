@@ -121,7 +121,7 @@ func (s *Spool) replay() {
 		if err := s.replaySegment(g, i == len(s.segments)-1); err != nil {
 			// The reader will meet the same error and keep trying; new entries can
 			// be taken meanwhile.
-			s.log.Error("spool segment cannot be read, its chunk ids and lanes are not known", "segment", g.name(), "error", err)
+			s.log.Error("spool segment cannot be read, its chunk ids and lanes are not known", "segment", g.name(), "err", err)
 		}
 	}
 }
@@ -205,7 +205,7 @@ func (s *Spool) cutTail(g *segment, f file, tail span) bool {
 		err = f.Sync()
 	}
 	if err != nil {
-		s.log.Warn("unfinished end of a spool segment stays", "segment", g.name(), "error", err)
+		s.log.Warn("unfinished end of a spool segment stays", "segment", g.name(), "err", err)
 		return false
 	}
 	g.size = tail.from
@@ -280,7 +280,7 @@ func (s *Spool) quarantine(g *segment, f file, bad span) bool {
 		return true
 	}
 	if err := s.copyAside(fmt.Sprintf("%016x.bad", pos), io.NewSectionReader(f, bad.from, n)); err != nil {
-		s.log.Error("damaged spool bytes could not be copied", "position", pos, "bytes", n, "error", err)
+		s.log.Error("damaged spool bytes could not be copied", "position", pos, "bytes", n, "err", err)
 		return false
 	}
 	s.quarantined += n

@@ -75,7 +75,7 @@ func (s *Spool) rotate(base uint64) error {
 	s.mu.Unlock()
 	if old != nil {
 		if err := old.Close(); err != nil {
-			s.log.Warn("close of a finished spool segment went wrong", "error", err)
+			s.log.Warn("close of a finished spool segment went wrong", "err", err)
 		}
 	}
 	return nil

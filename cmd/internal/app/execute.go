@@ -87,7 +87,7 @@ func Execute(ctx context.Context, s *Settings, opts fx.Option) error {
 	}
 	select {
 	case <-ctx.Done():
-		log.Info("stopping, once more to stop at once")
+		log.Info("stopping, a second signal ends at once")
 	case <-app.Wait():
 	}
 	stopping, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), app.StopTimeout())
