@@ -94,6 +94,10 @@ func TestEachLineBecomesOneRow(t *testing.T) {
 	// The promise is 30 s on a machine of its own, see "make bench"; here others run beside.
 	expect(t, p, lake, sent, 3*time.Minute)
 	t.Logf("all are rows %v after the last line, in %d objects", time.Since(last).Round(time.Millisecond), len(lake.read))
+	if err := p.Interrupt(60 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the process, endpoints included, took %s", p.Used())
 }
 
 func TestInterruptFlushesAndTheNextStartGoesOn(t *testing.T) {

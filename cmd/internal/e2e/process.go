@@ -32,6 +32,7 @@ type Local struct {
 	cmd    *exec.Cmd
 	exited chan error
 	output *tail
+	used   *os.ProcessState // of the process interrupted last
 }
 
 // Build compiles the binary once per test process.
@@ -161,11 +162,21 @@ func (l *Local) Interrupt(within time.Duration) error {
 	}
 	select {
 	case err := <-l.exited:
+		l.used = l.cmd.ProcessState
 		l.cmd = nil
 		return err
 	case <-time.After(within):
 		return errors.New("the process does not end")
 	}
+}
+
+// Used tells what the process interrupted last had taken of the machine.
+func (l *Local) Used() string {
+	usage, ok := l.used.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.1f CPU seconds, %d MiB at its peak", (l.used.UserTime() + l.used.SystemTime()).Seconds(), usage.Maxrss>>10)
 }
 
 // LakeDir is where the lake's objects lie.
