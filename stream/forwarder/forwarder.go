@@ -130,8 +130,13 @@ func (f *run) work(ctx context.Context, server *fluent.Server, ghosts []*ghost) 
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			if err := body(partCtx); err != nil && partCtx.Err() == nil {
+			err := body(partCtx)
+			switch {
+			case err == nil:
+			case partCtx.Err() == nil:
 				fail(fmt.Errorf("%s: %w", name, err))
+			case !errors.Is(err, context.Canceled) && !errors.Is(err, stream.ErrStopped) && !errors.Is(err, spool.ErrClosed):
+				f.log.Error("a part of the forwarder did not stop cleanly", "part", name, "err", err)
 			}
 		}()
 		return func() { cancel(); <-done }

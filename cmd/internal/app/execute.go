@@ -50,12 +50,21 @@ func newRegistry() *prometheus.Registry {
 	return reg
 }
 
+// columns is the terminal's width now.
+func columns() int {
+	width, _, err := term.GetSize(int(os.Stderr.Fd()))
+	if err != nil {
+		return 80
+	}
+	return width
+}
+
 // Execute runs the components of opts until ctx ends or one of them does, then
 // stops them in reverse order. It returns the first error of a component.
 func Execute(ctx context.Context, s *Settings, opts fx.Option) error {
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	var out io.Writer = os.Stderr
-	progress := NewProgress(os.Stderr)
+	progress := NewProgress(os.Stderr, columns)
 	if terminal {
 		out = progress
 	}

@@ -15,13 +15,15 @@ import (
 // Progress keeps one line at the bottom of a terminal and lets logs pass above
 // it. It is the writer of the logger.
 type Progress struct {
-	mu   sync.Mutex
-	out  io.Writer
-	line string
+	mu    sync.Mutex
+	out   io.Writer
+	width func() int
+	line  string
 }
 
-// NewProgress draws on out, a terminal.
-func NewProgress(out io.Writer) *Progress { return &Progress{out: out} }
+// NewProgress draws on out, a terminal of width columns; a line is cut there,
+// since one that wraps cannot be drawn over.
+func NewProgress(out io.Writer, width func() int) *Progress { return &Progress{out: out, width: width} }
 
 const clearLine = "\r\x1b[K"
 
@@ -45,6 +47,9 @@ func (p *Progress) Write(b []byte) (int, error) {
 func (p *Progress) draw(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if text := []rune(line); len(text) >= p.width() {
+		line = string(text[:max(0, p.width()-1)])
+	}
 	p.line = line
 	_, _ = io.WriteString(p.out, clearLine+line) // a terminal that is gone has nobody to tell
 }

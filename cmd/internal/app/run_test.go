@@ -121,8 +121,8 @@ func TestProgressTellsWhatMatters(t *testing.T) {
 
 func TestLogsPassAboveTheProgressLine(t *testing.T) {
 	var screen strings.Builder
-	p := NewProgress(&screen)
-	p.draw("1 line in")
+	p := NewProgress(&screen, func() int { return 10 })
+	p.draw("1 line in, and more than fits")
 	if _, err := p.Write([]byte("level=INFO msg=x\n")); err != nil {
 		t.Fatal(err)
 	}
