@@ -50,16 +50,16 @@ func (c Config) Validate() error {
 	var faults []error
 	// DynamoDB allows names of 3 to 255 characters; "-state" takes six.
 	if len(c.Table) < 3 || len(c.Table) > 249 {
-		faults = append(faults, fmt.Errorf("table %q: must have 3 to 249 characters", c.Table))
+		faults = append(faults, fmt.Errorf("lease_table %q: must have 3 to 249 characters", c.Table))
 	}
 	if c.Worker == "" || len(c.Worker) > 255 {
 		faults = append(faults, fmt.Errorf("worker %q: must have 1 to 255 characters", c.Worker))
 	}
 	if c.Duration < time.Second || c.Duration > 10*time.Minute {
-		faults = append(faults, fmt.Errorf("duration %v: must lie between 1s and 10m", c.Duration))
+		faults = append(faults, fmt.Errorf("lease_duration %v: must lie between 1s and 10m", c.Duration))
 	}
 	if c.AttemptTimeout <= 0 || c.AttemptTimeout > c.Duration/5 {
-		faults = append(faults, fmt.Errorf("attempt_timeout %v: must be positive and at most a fifth of duration (%v), so that a lease survives one lost answer", c.AttemptTimeout, c.Duration/5))
+		faults = append(faults, fmt.Errorf("attempt_timeout %v: must be positive and at most a fifth of lease_duration (%v), so that a lease survives one lost answer", c.AttemptTimeout, c.Duration/5))
 	}
 	return errors.Join(faults...)
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -97,7 +98,8 @@ func (c *Container) Close() error { return c.client.Close() }
 
 // Feed sends lines first to last on connections, each with a goroutine for stdout
 // and one for stderr, and calls acked with each number that Log returned nil for.
-func Feed(addr string, connections, first, last int, ack bool, acked func(n int)) error {
+// When ctx ends it stops behind the lines it has begun.
+func Feed(ctx context.Context, addr string, connections, first, last int, ack bool, acked func(n int)) error {
 	var wg sync.WaitGroup
 	errs := make(chan error, 2*connections)
 	for i := range connections {
@@ -108,7 +110,7 @@ func Feed(addr string, connections, first, last int, ack bool, acked func(n int)
 		defer c.Close()
 		for j, source := range []string{"stdout", "stderr"} {
 			wg.Go(func() {
-				for n := first + 2*i + j; n <= last; n += 2 * connections {
+				for n := first + 2*i + j; n <= last && ctx.Err() == nil; n += 2 * connections {
 					line, _ := Line(n)
 					if err := c.Log(source, line); err != nil {
 						errs <- fmt.Errorf("line %d: %w", n, err)

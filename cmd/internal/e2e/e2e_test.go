@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -85,7 +87,7 @@ func TestEachLineBecomesOneRow(t *testing.T) {
 	sent := newLedger()
 	n := lines(100_000)
 	start := time.Now()
-	if err := Feed(p.listen, 8, 0, n-1, false, sent.ack); err != nil {
+	if err := Feed(t.Context(), p.listen, 8, 0, n-1, false, sent.ack); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%d lines sent in %v", n, time.Since(start).Round(time.Millisecond))
@@ -106,7 +108,7 @@ func TestInterruptFlushesAndTheNextStartGoesOn(t *testing.T) {
 	lake := NewLake(p.LakeDir())
 	for round := range 3 {
 		p.Start()
-		if err := Feed(p.listen, 4, round*1000, round*1000+999, false, sent.ack); err != nil {
+		if err := Feed(t.Context(), p.listen, 4, round*1000, round*1000+999, false, sent.ack); err != nil {
 			t.Fatal(err)
 		}
 		if err := p.Interrupt(60 * time.Second); err != nil {
@@ -123,28 +125,31 @@ func TestInterruptFlushesAndTheNextStartGoesOn(t *testing.T) {
 }
 
 func TestKilledTenTimesEachAckedLineIsOneRow(t *testing.T) {
-	p := NewLocal(t, Build(t, "-race"))
+	// Short leases and frequent flushes: the kills meet every step of a flush, and
+	// the next life has ranges to replay.
+	p := NewLocal(t, Build(t, "-race"), "--set", "lake.group.policy.max_age=300ms",
+		"--set", "lake.group.lease_duration=1s", "--set", "lake.group.attempt_timeout=200ms")
 	p.Start()
 	sent := newLedger()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	fed := make(chan error, 1)
-	n := 12_000
-	go func() { fed <- Feed(p.listen, 8, 0, n-1, true, sent.ack) }()
+	go func() { fed <- Feed(ctx, p.listen, 8, 0, 1_000_000, true, sent.ack) }()
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for kill := range 10 {
-		// Spread the kills over the lines, whatever the machine's speed.
-		p.WaitFor("lines to be acked", 60*time.Second, func() bool { return sent.len() >= (kill+1)*n/12 })
-		pause(time.Duration(rnd.IntN(300)) * time.Millisecond)
+	for range 10 {
+		before := sent.len()
+		p.WaitFor("lines to be acked", 60*time.Second, func() bool { return sent.len() > before+100 })
+		pause(time.Duration(500+rnd.IntN(2500)) * time.Millisecond)
 		p.Kill()
 		p.Start()
-		t.Logf("killed after %d acked lines", sent.len())
 	}
+	pause(time.Second)
+	cancel()
 	if err := <-fed; err != nil {
 		t.Fatal(err)
 	}
-	if sent.len() != n {
-		t.Fatalf("%d of %d lines acked", sent.len(), n)
-	}
-	expect(t, p, NewLake(p.LakeDir()), sent, 60*time.Second)
+	expect(t, p, NewLake(p.LakeDir()), sent, 2*time.Minute)
+	t.Logf("\n%d lines acked; the last lives replayed %d ranges", sent.len(), strings.Count(p.output.String(), "replaying a pending range"))
 }
 
 func TestFaultyServicesChangeNothing(t *testing.T) {
@@ -172,7 +177,7 @@ func TestFaultyServicesChangeNothing(t *testing.T) {
 	sent := newLedger()
 	n := 15_000
 	for first := 0; first < n; first += n / 15 {
-		if err := Feed(p.listen, 8, first, first+n/15-1, false, sent.ack); err != nil {
+		if err := Feed(t.Context(), p.listen, 8, first, first+n/15-1, false, sent.ack); err != nil {
 			t.Fatal(err)
 		}
 		pause(1500 * time.Millisecond)
