@@ -78,7 +78,8 @@ type run struct {
 	spool   *spool.Spool
 	lanes   *laneSet
 	tracker *tracker
-	idle    atomic.Bool // the pump has read all there is
+	idle    atomic.Bool  // the pump has read all there is
+	arrived atomic.Int64 // bytes made durable
 
 	mu      sync.Mutex
 	running map[laneName]*lane
@@ -108,7 +109,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	r := &run{
 		Forwarder: f, spool: sp, lanes: &laneSet{}, tracker: newTracker(position, ghosts), running: make(map[laneName]*lane),
 	}
-	server, err := fluent.New(f.serverCfg, &intake{sp, f.spoolCfg.PendingBytes, r.lanes, f.metrics}, f.reg, f.log)
+	server, err := fluent.New(f.serverCfg, &intake{sp, f.spoolCfg.PendingBytes, r.lanes, &r.arrived, f.metrics}, f.reg, f.log)
 	if err == nil {
 		err = server.Listen()
 	}

@@ -3,6 +3,8 @@ package forwarder
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -365,5 +367,38 @@ func TestContainersStayOnTheirLanesWhenLanesOpen(t *testing.T) {
 	}
 	if moved < 400 || moved > 600 {
 		t.Fatalf("%d of 1000 moved to the second of two lanes", moved)
+	}
+}
+
+func TestLoadOpensLanesEachUnderAKeyOfItsOwn(t *testing.T) {
+	s := newStation(t)
+	s.cfg.MaxLanes = 4
+	c := dial(t, s.start())
+	sent, noise := 0, make([]byte, 32<<10)
+	s.await("a second lane in use", func() bool {
+		for range 50 { // 3 MiB between two looks, far more than a lane is thought to carry
+			_, _ = rand.Read(noise) // never fails
+			post(t, c, map[string]string{"container_id": "c" + strconv.Itoa(sent%20), "log": strconv.Itoa(sent) + hex.EncodeToString(noise)})
+			sent++
+		}
+		s.out.mu.Lock()
+		defer s.out.mu.Unlock()
+		return len(s.out.keys) > 1
+	})
+	s.await("all lines", func() bool { return len(s.out.lines()) == sent })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for lane, keys := range s.out.keys {
+		for key := range keys {
+			if used[key] || len(keys) != 1 {
+				t.Errorf("lane %s used %v", lane, keys)
+			}
+			used[key] = true
+		}
+	}
+	if len(used) > 4 {
+		t.Errorf("%d lanes, at most 4 are allowed", len(used))
 	}
 }

@@ -3,6 +3,7 @@ package forwarder
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"tributary/stream/fluent"
 	"tributary/stream/spool"
@@ -14,6 +15,7 @@ type intake struct {
 	spool   *spool.Spool
 	limit   int64 // of one call's bytes in the spool, Config.PendingBytes there
 	lanes   *laneSet
+	arrived *atomic.Int64 // bytes, for the decision to open lanes
 	metrics *metrics
 }
 
@@ -55,6 +57,7 @@ func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request)
 		return err
 	}
 	in.metrics.received.Add(float64(events))
+	in.arrived.Add(int64(bytes))
 	return nil
 }
 

@@ -45,7 +45,8 @@ type lane struct {
 	log     *slog.Logger
 	encoder *schema.Encoder
 
-	published atomic.Int64 // compressed bytes, for the decision to open lanes
+	// What was published, for the decision to open lanes: decoded, and as records.
+	raw, published atomic.Int64
 
 	mu     sync.Mutex
 	queue  []queued
@@ -65,7 +66,7 @@ func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publishe
 		epoch: e, number: number, key: key, cfg: cfg, out: out, tracker: t, metrics: m, log: log,
 		encoder: schema.NewEncoder(),
 		space:   make(chan struct{}, 1), ready: make(chan struct{}, 1),
-		ratio: 3, // ten lines of app logs at the fastest level
+		ratio: firstRatio,
 	}
 }
 
@@ -223,6 +224,7 @@ func (l *lane) send(ctx context.Context, events []queued) error {
 	if err := l.publish(ctx, record); err != nil {
 		return err
 	}
+	l.raw.Add(int64(raw))
 	for i := range events {
 		l.tracker.done(events[i].indexes...)
 	}
@@ -251,6 +253,7 @@ func (l *lane) sendParts(ctx context.Context, q queued) error {
 		if err := l.publish(ctx, record); err != nil {
 			return err
 		}
+		l.raw.Add(int64(schema.EventSize(&e)))
 	}
 	l.tracker.done(q.indexes...)
 	l.metrics.events.Add(float64(len(parts)))

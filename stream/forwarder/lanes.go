@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -66,50 +67,60 @@ const (
 	// 70 % of the 1 MiB/s that a shard takes.
 	laneRate = 0.7 * (1 << 20)
 	// laneSeconds is how long load must last: a burst goes into the spool.
-	laneSeconds = 3
+	laneSeconds = 2
+	// firstRatio is what app logs compress by, until it is known.
+	firstRatio = 3
 )
 
-// growByLoad opens lanes while the open ones are busy, at most MaxLanes.
+// growByLoad opens lanes while more arrives than the open ones can carry, at most
+// MaxLanes. Arrival counts, not what is published: an entry's lane is decided when
+// it arrives, and throttled lanes publish little just when more are needed.
 func (f *run) growByLoad(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	before, busy := f.publishedNow(), 0
+	before, busy := f.arrived.Load(), 0
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		now := f.publishedNow()
-		open := len(*f.lanes.open.Load())
-		if float64(now-before) < laneRate*float64(open) {
-			busy = 0
-		} else {
-			busy++
-		}
+		now := f.arrived.Load()
+		need := min(int(math.Ceil(float64(now-before)/f.ratio()/laneRate)), f.cfg.MaxLanes)
 		before = now
-		if busy < laneSeconds || open >= f.cfg.MaxLanes {
+		open := len(*f.lanes.open.Load())
+		if need <= open {
+			busy = 0
+			continue
+		}
+		if busy++; busy < laneSeconds {
 			continue
 		}
 		busy = 0
-		if err := f.lanes.grow(ctx, f.spool); err != nil {
-			if ctx.Err() != nil {
-				return nil
+		for ; open < need; open++ {
+			if err := f.lanes.grow(ctx, f.spool); err != nil {
+				if ctx.Err() == nil {
+					f.log.Warn("lane not opened, load stays on the open ones", "err", err)
+				}
+				break
 			}
-			f.log.Warn("lane not opened, load stays on the open ones", "err", err)
-			continue
 		}
-		f.metrics.lanes.Set(float64(open + 1))
-		f.log.Info("lane opened", "lanes", open+1)
+		f.metrics.lanes.Set(float64(open))
+		f.log.Info("lanes opened", "lanes", open)
 	}
 }
 
-// publishedNow is the compressed bytes that all lanes have published so far.
-func (f *run) publishedNow() (sum int64) {
+// ratio is the bytes that arrive per byte that is published, as seen so far.
+func (f *run) ratio() float64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var raw, published int64
 	for _, l := range f.running {
-		sum += l.published.Load()
+		raw += l.raw.Load()
+		published += l.published.Load()
 	}
-	return sum
+	if published == 0 {
+		return firstRatio
+	}
+	return max(1, float64(raw)/float64(published))
 }
