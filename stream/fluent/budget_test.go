@@ -126,7 +126,9 @@ func TestRequestsMayArriveInPiecesOfAnySize(t *testing.T) {
 func TestAClientThatIsNotReadFromWaits(t *testing.T) {
 	store := newMemory()
 	store.gate = make(chan struct{})
-	r := startWith(t, config(), store)
+	cfg := config()
+	cfg.ReadBufferBytes = 32 << 10
+	r := startWith(t, cfg, store)
 	nc := r.dial()
 	sent := make(chan int, 1)
 	frame := message(1, "log", string(make([]byte, 8000)))

@@ -52,11 +52,12 @@ func DefaultConfig() Config {
 		// JSON logs compress about 10 times, but a chunk is cut before compression:
 		// 8 MiB of 60-byte events are 8 MiB + 140,000 × 56 B = 16 MiB.
 		MaxDecompressedBytes: 32 << 20,
-		// One of Docker's 16 KiB pieces with its labels fits twice.
-		ReadBufferBytes: 32 << 10,
-		// 512 × (32 + 40) KiB = 36 MiB that connections own, 96 MiB in reserve for
-		// the one largest request, 60 MiB shared.
-		TotalBufferBytes: 192 << 20,
+		// A read is stored with one commit, of some 10 ms on a slow disk: 128 KiB
+		// carry 12 MB/s per connection, seven of Docker's 16 KiB pieces at a time.
+		ReadBufferBytes: 128 << 10,
+		// 512 × (128 + 40) KiB = 84 MiB that connections may own, 96 MiB in reserve
+		// for the one largest request, 76 MiB shared.
+		TotalBufferBytes: 256 << 20,
 		MaxDepth:         64,
 		// 16 MiB in 2 minutes are 140 kB/s.
 		RequestTimeout: 2 * time.Minute,
@@ -64,7 +65,9 @@ func DefaultConfig() Config {
 		// succeeds at the client, so that closing would lose its next line.
 		IdleTimeout:  0,
 		WriteTimeout: 10 * time.Second,
-		Drain:        4 * time.Second,
+		// The kernel holds up to 6 MiB that a client has sent: at 128 KiB per 10 to
+		// 50 ms that is read in half to two and a half seconds of the four.
+		Drain: 8 * time.Second,
 	}
 }
 

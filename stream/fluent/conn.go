@@ -213,8 +213,10 @@ func (c *conn) late(partial bool) (done bool, err error) {
 		return false, nil // silent, but the rest of a request may still come
 	case !until.IsZero() && partial:
 		return true, refuse(reasonIncomplete, "the server stopped %d bytes into a request", c.end-c.start)
+	case !until.IsZero() && !time.Now().Before(until):
+		return true, refuse(reasonIncomplete, "the server stopped while the client was still sending")
 	case !until.IsZero():
-		return true, nil
+		return true, nil // silent for drainQuiet: all it sent is read
 	case partial:
 		return true, refuse(reasonTimeout, "a request was not complete after %s", c.srv.cfg.RequestTimeout)
 	}

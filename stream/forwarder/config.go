@@ -74,9 +74,10 @@ func DefaultConfig() Config {
 		MaxLineBytes: 4 << 20,
 		MaxOpenBytes: 16 << 20,
 		MaxOpenLines: 1024,
-		// ECS kills 30 s after SIGTERM: 10 s listening, 15 s draining, 5 s to spare.
-		ListenGrace:  10 * time.Second,
-		DrainTimeout: 15 * time.Second,
+		// ECS kills 30 s after SIGTERM: 8 s listening, 8 s at most for what is in the
+		// sockets (fluent.Config.Drain), 10 s for the spool, 4 s to spare.
+		ListenGrace:  8 * time.Second,
+		DrainTimeout: 10 * time.Second,
 	}
 }
 
