@@ -21,9 +21,10 @@ type Container struct {
 	id     string
 	name   string
 
-	// one keeps a single message outstanding while acks are asked for. The client
-	// reads whichever ack comes next, and of two messages on their way it takes the
-	// other one's for a failure that it then reports as success.
+	// one keeps a single message outstanding while acks are asked for. Of two on
+	// their way the client reads whichever ack comes next, takes the other one's for
+	// a failure, closes the connection and sends again: nothing is lost, but hardly
+	// anything gets through.
 	one *sync.Mutex
 }
 
