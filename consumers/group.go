@@ -273,16 +273,3 @@ func (g *Group) Status() []ShardStatus {
 
 // Counters are what this worker did since New.
 func (g *Group) Counters() Counters { return g.fixed.metrics.counters() }
-
-// HeldBytes is the Size of all sinks of this worker.
-func (g *Group) HeldBytes() int64 { return g.fixed.budget.bytes() }
-
-// Lag is the largest of the shards held here.
-func (g *Group) Lag() (lag time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for id, s := range g.shards {
-		lag = max(lag, s.progress.status(id).Lag)
-	}
-	return lag
-}

@@ -16,7 +16,7 @@ type Counters struct {
 	Flushes                uint64
 }
 
-// counts is a counter that is read back cheaply, for the progress line.
+// counts is a counter that can also be read back, see Counters.
 type counts struct {
 	value  atomic.Uint64
 	metric prometheus.Counter

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 
 	"github.com/parquet-go/parquet-go/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,8 +26,6 @@ type Lake struct {
 	encode  *semaphore.Weighted // bytes, see Config.EncodeBytes
 	metrics *metrics
 	log     *slog.Logger
-
-	objects, rows, bytes atomic.Int64
 }
 
 // New returns a lake that classifies foreign events by rules. It does no I/O.
@@ -73,21 +70,12 @@ func (l *Lake) Open(_ context.Context, shard stream.ShardID, plan string) (*Sink
 	return s, nil
 }
 
-// Stats counts what was made durable since New: objects, their rows and their
-// bytes. A range replayed counts again.
-func (l *Lake) Stats() (objects, rows, bytes int64) {
-	return l.objects.Load(), l.rows.Load(), l.bytes.Load()
-}
-
 // count follows an object that is durable, also one that was found there: the
 // answer to the PUT that wrote it may have been lost.
 func (l *Lake) count(o manifestObject) {
 	l.metrics.objects.Inc()
 	l.metrics.rows.Add(float64(o.Rows))
 	l.metrics.objectBytes.Add(float64(o.Bytes))
-	l.objects.Add(1)
-	l.rows.Add(o.Rows)
-	l.bytes.Add(o.Bytes)
 }
 
 // reserve waits for n bytes of the encoding budget, all of it for larger n, and
