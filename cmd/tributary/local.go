@@ -18,10 +18,17 @@ func newLocal() *cobra.Command {
 		"limits": {"local.limits", "true: throttle as real shards do"},
 		"shards": {"local.shards", "shards of a new stream"},
 	})
+	endpoints := cmd.Flags().Bool("endpoints-only", false, "run only the endpoints, for forwarders and consumers in processes of their own")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := f.load(app.LocalDefaults())
 		if err != nil {
 			return err
+		}
+		if *endpoints {
+			if err := s.CheckEndpoints(); err != nil {
+				return err
+			}
+			return app.Execute(cmd.Context(), s, endpointOptions())
 		}
 		if err := s.CheckLocal(); err != nil {
 			return err
@@ -40,4 +47,9 @@ func localOptions() fx.Option {
 		fx.Provide(app.NewForwarder, app.NewLakeGroup),
 		fx.Invoke(app.RunEndpoints, app.RunAdmin, app.RunLake, app.SettleLake, app.RunForwarder, app.Greet),
 	)
+}
+
+// endpointOptions leave forwarder and lake to other processes.
+func endpointOptions() fx.Option {
+	return fx.Options(app.Embedded, fx.Invoke(app.RunEndpoints, app.RunAdmin, app.GreetClients))
 }

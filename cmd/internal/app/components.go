@@ -183,3 +183,11 @@ func Greet(lc fx.Lifecycle, s *Settings, log *slog.Logger) {
 			"lake", fmt.Sprintf("%s/s3/%s/%s", s.Local.Dir, s.Lake.Bucket, s.Lake.Prefix))
 	}))
 }
+
+// GreetClients says how other processes reach the endpoints.
+func GreetClients(lc fx.Lifecycle, s *Settings, log *slog.Logger) {
+	lc.Append(fx.StartHook(func() {
+		log.Info("ready", "endpoints", "http://"+s.Local.Listen, "stream", s.Stream.Name, "bucket", s.Lake.Bucket,
+			"environment", fmt.Sprintf("AWS_ENDPOINT_URL=http://%s AWS_REGION=%s AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local", s.Local.Listen, s.AWS.Region))
+	}))
+}

@@ -137,11 +137,20 @@ func (s *Settings) CheckLake() error {
 
 // CheckLocal tells what is wrong for "local".
 func (s *Settings) CheckLocal() error {
+	return errors.Join(s.checkLocal(), s.CheckForward(), s.CheckLake())
+}
+
+// CheckEndpoints tells what is wrong for "local --endpoints-only".
+func (s *Settings) CheckEndpoints() error {
+	return errors.Join(s.checkLocal(), faults("stream", s.Stream.Validate()))
+}
+
+func (s *Settings) checkLocal() error {
 	var shards error
 	if s.Local.Shards < 1 || s.Local.Shards > 1000 {
 		shards = Faultf("local.shards is %d, want 1 to 1000", s.Local.Shards)
 	}
-	return errors.Join(faults("local", s.Local.Config.Validate()), shards, s.CheckForward(), s.CheckLake())
+	return errors.Join(faults("local", s.Local.Config.Validate()), shards)
 }
 
 // faults makes each line of a joined error a Fault that begins with its section.

@@ -139,11 +139,28 @@ func (r *Rule) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// statusJSON is the written form of a status.
+type statusJSON struct {
+	ruleJSON
+	Calls int64 `json:"calls"`
+	Hits  int64 `json:"hits"`
+}
+
 // MarshalJSON writes the rule's fields, calls and hits in one object.
 func (s Status) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		ruleJSON
-		Calls int64 `json:"calls"`
-		Hits  int64 `json:"hits"`
-	}{s.Rule.written(), s.Calls, s.Hits})
+	return json.Marshal(statusJSON{s.Rule.written(), s.Calls, s.Hits})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Status) UnmarshalJSON(data []byte) error {
+	var w statusJSON
+	if err := json.Unmarshal(data, &w); err != nil {
+		return fmt.Errorf("read fault status: %w", err)
+	}
+	rule, err := json.Marshal(w.ruleJSON)
+	if err != nil {
+		return fmt.Errorf("read fault status: %w", err)
+	}
+	s.Calls, s.Hits = w.Calls, w.Hits
+	return s.Rule.UnmarshalJSON(rule)
 }
