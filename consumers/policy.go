@@ -37,15 +37,16 @@ type Policy struct {
 	ParkedRetry time.Duration `koanf:"parked_retry" json:"parked_retry"`
 }
 
-// DefaultPolicy suits two vCPUs with 2 GiB: 1 GiB of sinks is eight shards of
-// 128 MiB each, or four replays one after the other. A shard takes 1 MB/s of
-// compressed input, about 5 MB/s decoded: 128 MiB are 25 s of a shard at its
-// limit, and quiet shards flush by age.
+// DefaultPolicy suits a task of half a GiB: the sinks hold one range of the largest
+// size, hence any replay. A shard takes 1 MB/s of compressed input, about 5 MB/s
+// decoded: 128 MiB are 25 s of a shard at its limit. With several shards at their
+// limit the largest flushes when all together hold 256 MiB; quiet shards flush by
+// age.
 func DefaultPolicy() Policy {
 	return Policy{
 		MaxBytes:        128 << 20,
 		RangeBytes:      256 << 20,
-		WorkerBytes:     1 << 30,
+		WorkerBytes:     256 << 20,
 		MaxAge:          time.Minute,
 		CheckpointEvery: 5 * time.Second,
 		TwoPhase:        true,

@@ -30,5 +30,5 @@ func newConsumeLake() *cobra.Command {
 }
 
 func lakeOptions() fx.Option {
-	return fx.Options(app.AWS, fx.Provide(app.NewLakeGroup), fx.Invoke(app.CheckStream, app.CheckBucket, app.RunAdmin, app.RunLake))
+	return fx.Options(app.AWS, app.LimitMemory(app.LakeMemory), fx.Provide(app.NewLakeGroup), fx.Invoke(app.CheckStream, app.CheckBucket, app.RunAdmin, app.RunLake))
 }

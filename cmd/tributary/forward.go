@@ -30,5 +30,5 @@ func newForward() *cobra.Command {
 }
 
 func forwardOptions() fx.Option {
-	return fx.Options(app.AWS, fx.Provide(app.NewForwarder), fx.Invoke(app.CheckStream, app.RunAdmin, app.RunForwarder))
+	return fx.Options(app.AWS, app.LimitMemory(app.ForwarderMemory), fx.Provide(app.NewForwarder), fx.Invoke(app.CheckStream, app.RunAdmin, app.RunForwarder))
 }

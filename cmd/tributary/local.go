@@ -43,7 +43,7 @@ func newLocal() *cobra.Command {
 // the endpoints.
 func localOptions() fx.Option {
 	return fx.Options(
-		app.Embedded,
+		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory),
 		fx.Provide(app.NewForwarder, app.NewLakeGroup),
 		fx.Invoke(app.RunEndpoints, app.RunAdmin, app.RunLake, app.SettleLake, app.RunForwarder, app.Greet),
 	)
@@ -51,5 +51,5 @@ func localOptions() fx.Option {
 
 // endpointOptions leave forwarder and lake to other processes.
 func endpointOptions() fx.Option {
-	return fx.Options(app.Embedded, fx.Invoke(app.RunEndpoints, app.RunAdmin, app.GreetClients))
+	return fx.Options(app.Embedded, app.LimitMemory(app.EndpointsMemory), fx.Invoke(app.RunEndpoints, app.RunAdmin, app.GreetClients))
 }

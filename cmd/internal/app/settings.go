@@ -25,6 +25,7 @@ type Settings struct {
 	Log     LogConfig       `koanf:"log"`
 	AWS     AWSConfig       `koanf:"aws"`
 	Admin   AdminConfig     `koanf:"admin"`
+	Memory  MemoryConfig    `koanf:"memory"`
 	Stream  StreamSettings  `koanf:"stream"`
 	Rules   schema.Rules    `koanf:"rules"`
 	Forward ForwardSettings `koanf:"forward"`
@@ -119,30 +120,36 @@ func (s *Settings) finish() {
 }
 
 // CheckForward tells what is wrong for "forward".
-func (s *Settings) CheckForward() error {
-	return errors.Join(
-		faults("stream", s.Stream.Validate()), faults("stream.producer", s.Stream.Producer.Validate()), faults("rules", s.Rules.Validate()),
-		faults("forward", s.Forward.Config.Validate()), faults("forward.server", s.Forward.Server.Validate()), faults("forward.spool", s.Forward.Spool.Validate()),
-	)
-}
+func (s *Settings) CheckForward() error { return errors.Join(s.checkCommon(), s.checkForward()) }
 
 // CheckLake tells what is wrong for "consume lake".
-func (s *Settings) CheckLake() error {
-	all := errors.Join(faults("stream", s.Stream.Validate()), faults("rules", s.Rules.Validate()), faults("lake.group", s.Lake.Group.Validate()))
-	if s.Lake.Bucket == "" {
-		return errors.Join(all, Faultf("lake.bucket is not set: name the S3 bucket of the lake (key lake.bucket, variable TRIBUTARY_LAKE_BUCKET or flag --bucket)"))
-	}
-	return errors.Join(all, faults("lake", s.Lake.Config.Validate()), faults("lake.rejects", s.Lake.Rejects.Validate()))
-}
+func (s *Settings) CheckLake() error { return errors.Join(s.checkCommon(), s.checkLake()) }
 
 // CheckLocal tells what is wrong for "local".
 func (s *Settings) CheckLocal() error {
-	return errors.Join(s.checkLocal(), s.CheckForward(), s.CheckLake())
+	return errors.Join(s.checkCommon(), s.checkLocal(), s.checkForward(), s.checkLake())
 }
 
 // CheckEndpoints tells what is wrong for "local --endpoints-only".
-func (s *Settings) CheckEndpoints() error {
-	return errors.Join(s.checkLocal(), faults("stream", s.Stream.Validate()))
+func (s *Settings) CheckEndpoints() error { return errors.Join(s.checkCommon(), s.checkLocal()) }
+
+func (s *Settings) checkCommon() error {
+	return errors.Join(faults("memory", s.Memory.Validate()), faults("stream", s.Stream.Validate()), faults("rules", s.Rules.Validate()))
+}
+
+func (s *Settings) checkForward() error {
+	return errors.Join(
+		faults("stream.producer", s.Stream.Producer.Validate()), faults("forward", s.Forward.Config.Validate()),
+		faults("forward.server", s.Forward.Server.Validate()), faults("forward.spool", s.Forward.Spool.Validate()),
+	)
+}
+
+func (s *Settings) checkLake() error {
+	group := faults("lake.group", s.Lake.Group.Validate())
+	if s.Lake.Bucket == "" {
+		return errors.Join(group, Faultf("lake.bucket is not set: name the S3 bucket of the lake (key lake.bucket, variable TRIBUTARY_LAKE_BUCKET or flag --bucket)"))
+	}
+	return errors.Join(group, faults("lake", s.Lake.Config.Validate()), faults("lake.rejects", s.Lake.Rejects.Validate()))
 }
 
 func (s *Settings) checkLocal() error {

@@ -1,0 +1,67 @@
+package app
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"go.uber.org/fx"
+)
+
+// MemoryConfig bounds the process as a whole.
+type MemoryConfig struct {
+	// LimitBytes is what the garbage collector keeps the process within as long as
+	// it can; 0: the bounds of the command's buffers and what is known to come on
+	// top. GOMEMLIMIT, where it is set, wins over both.
+	LimitBytes int64 `koanf:"limit_bytes" json:"limit_bytes"`
+}
+
+// Validate refuses a limit that would only make the collector run all the time.
+func (c MemoryConfig) Validate() error {
+	if c.LimitBytes != 0 && c.LimitBytes < 64<<20 {
+		return errors.New("limit_bytes is less than 64 MiB: the collector would do nothing but run; want 0 or more than that")
+	}
+	return nil
+}
+
+const (
+	// runtimeBytes is code, stacks, metrics, connections and the SDK's tables.
+	runtimeBytes = 48 << 20
+	// encodingBytes is what a lake flush has beside the lines: open pages,
+	// dictionaries, the compressed object.
+	encodingBytes = 48 << 20
+)
+
+// ForwarderMemory is the sum of the forwarder's bounds. One lane for each MB/s is
+// more than any instance has.
+func ForwarderMemory(s *Settings) int64 {
+	const lanes = 16
+	f := s.Forward
+	return f.Server.TotalBufferBytes + 2*f.Spool.PendingBytes + f.MaxOpenBytes + lanes*(f.LaneBytes+2*f.MaxRecordBytes)
+}
+
+// LakeMemory is what the sinks hold and what flushing them takes.
+func LakeMemory(s *Settings) int64 { return s.Lake.Group.Policy.WorkerBytes + encodingBytes }
+
+// EndpointsMemory is that of the Kinesis calls being served, by far the most.
+func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes }
+
+// LimitMemory tells the collector the bounds of the components that run. Without
+// it the heap grows to twice what they hold before anything is collected.
+func LimitMemory(bounds ...func(*Settings) int64) fx.Option {
+	return fx.Invoke(func(s *Settings, log *slog.Logger) {
+		if os.Getenv("GOMEMLIMIT") != "" {
+			return // the runtime has read it
+		}
+		limit := s.Memory.LimitBytes
+		if limit == 0 {
+			limit = runtimeBytes
+			for _, bound := range bounds {
+				limit += bound(s)
+			}
+		}
+		debug.SetMemoryLimit(limit)
+		log.Debug("memory limit", "bytes", limit)
+	})
+}
