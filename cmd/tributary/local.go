@@ -17,12 +17,21 @@ func newLocal() *cobra.Command {
 		"listen": {"forward.server.listen", "tcp://host:port or unix:///path, separated by commas"},
 		"limits": {"local.limits", "true: throttle as real shards do"},
 		"shards": {"local.shards", "shards of a new stream"},
+		"demo":   {"local.demo.enabled", "send a shop's app, audit and other lines to the own forwarder"},
+		"rate":   {"local.demo.rate", "lines per second of --demo"},
 	})
+	cmd.Flags().Lookup("demo").NoOptDefVal = "true"
 	endpoints := cmd.Flags().Bool("endpoints-only", false, "run only the endpoints, for forwarders and consumers in processes of their own")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		s, err := f.load(app.LocalDefaults())
 		if err != nil {
 			return err
+		}
+		if cmd.Flags().Changed("rate") && !s.Local.Demo.Enabled {
+			return app.Faultf("--rate is that of --demo: add --demo, or leave --rate out")
+		}
+		if *endpoints && s.Local.Demo.Enabled {
+			return app.Faultf("--demo feeds the forwarder, and with --endpoints-only there is none: leave one of them out")
 		}
 		if *endpoints {
 			if err := s.CheckEndpoints(); err != nil {
@@ -38,14 +47,14 @@ func newLocal() *cobra.Command {
 	return cmd
 }
 
-// localOptions start the endpoints first and the forwarder last, so that they
-// stop the other way round: lines into the stream, the stream into the lake, then
-// the endpoints.
+// localOptions start the endpoints first, the forwarder and what feeds it last, so
+// that they stop the other way round: lines into the stream, the stream into the
+// lake, then the endpoints.
 func localOptions() fx.Option {
 	return fx.Options(
 		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory),
 		fx.Provide(app.NewForwarder, app.NewLakeGroup),
-		fx.Invoke(app.RunEndpoints, app.RunAdmin, app.RunLake, app.SettleLake, app.RunForwarder, app.Greet),
+		fx.Invoke(app.RunEndpoints, app.RunAdmin, app.RunLake, app.SettleLake, app.RunForwarder, app.Greet, app.RunDemo),
 	)
 }
 

@@ -86,6 +86,9 @@ func TestWrongConfigurationEndsInOneLineThatSaysWhatToChange(t *testing.T) {
 		"an unknown flag":           {[]string{"local", "--drectory", "x"}, "unknown flag: --drectory"},
 		"an unknown command":        {[]string{"consume", "lakes"}, `knows no command "lakes", only lake`},
 		"an argument nobody wants":  {[]string{"forward", "now"}, `takes no argument "now"`},
+		"a rate of nothing":         {local("--rate", "5"), "--rate is that of --demo: add --demo"},
+		"a demo without forwarder":  {local("--demo", "--endpoints-only"), "leave one of them out"},
+		"a demo that is too slow":   {local("--demo", "--rate", "0"), "local.demo.rate is 0, want 0.01 to"},
 		"a log level nobody knows":  {local("--log-level", "loud"), "log.level"},
 		"rules that cannot be used": {[]string{"config", "check", "--set", "rules.time_zone=Mars/Phobos"}, "rules.time_zone"},
 	} {

@@ -41,7 +41,7 @@ func Base(s *Settings, log *slog.Logger) fx.Option {
 }
 
 func (s *Settings) stopTimeout() time.Duration {
-	return s.Forward.ListenGrace + s.Forward.Server.Drain + s.Forward.DrainTimeout + s.Lake.Group.DrainTimeout + settleTimeout + s.Local.ShutdownTimeout + stopSlack
+	return demoTimeout + s.Forward.ListenGrace + s.Forward.Server.Drain + s.Forward.DrainTimeout + s.Lake.Group.DrainTimeout + settleTimeout + s.Local.ShutdownTimeout + stopSlack
 }
 
 func newRegistry() *prometheus.Registry {

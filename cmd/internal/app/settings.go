@@ -56,8 +56,9 @@ type LakeSettings struct {
 // LocalSettings are the embedded endpoints.
 type LocalSettings struct {
 	local.Config `koanf:",squash"`
-	Listen       string `koanf:"listen"` // host:port of the endpoints
-	Shards       int    `koanf:"shards"` // of a stream that "local" makes
+	Listen       string     `koanf:"listen"` // host:port of the endpoints
+	Shards       int        `koanf:"shards"` // of a stream that "local" makes
+	Demo         DemoConfig `koanf:"demo"`
 }
 
 // Defaults are what runs on AWS once region, bucket and stream are named.
@@ -69,7 +70,7 @@ func Defaults() *Settings {
 		Rules:   schema.DefaultRules(),
 		Forward: ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig()},
 		Lake:    LakeSettings{Config: lake.DefaultConfig(), Group: consumers.DefaultConfig(), Rejects: rejects.DefaultConfig()},
-		Local:   LocalSettings{Config: local.DefaultConfig(), Listen: "127.0.0.1:4566", Shards: 4},
+		Local:   LocalSettings{Config: local.DefaultConfig(), Listen: "127.0.0.1:4566", Shards: 4, Demo: DefaultDemoConfig()},
 	}
 	s.Forward.Spool.Dir = "/var/lib/tributary/spool"
 	s.Lake.Group.Name = "tributary-lake"
@@ -157,7 +158,7 @@ func (s *Settings) checkLocal() error {
 	if s.Local.Shards < 1 || s.Local.Shards > 1000 {
 		shards = Faultf("local.shards is %d, want 1 to 1000", s.Local.Shards)
 	}
-	return errors.Join(faults("local", s.Local.Config.Validate()), shards)
+	return errors.Join(faults("local", s.Local.Config.Validate()), faults("local.demo", s.Local.Demo.Validate()), shards)
 }
 
 // faults makes each line of a joined error a Fault that begins with its section.
