@@ -65,7 +65,7 @@ func (s *shard) flush(held context.Context) error {
 		return nil
 	}
 	generation := s.lease.Item().Generation
-	r := stream.Range{Shard: s.id, Generation: generation, First: s.span.first, Last: s.span.last}
+	r := stream.Range{Shard: s.id, Generation: generation, After: s.after(), First: s.span.first, Last: s.span.last}
 	if s.policy.TwoPhase {
 		pending := lease.Pending{First: r.First, Last: r.Last, Generation: generation, Plan: s.plan.hash}
 		if err := s.lease.Prepare(held, pending); err != nil {
@@ -82,6 +82,15 @@ func (s *shard) flush(held context.Context) error {
 		return s.checkpoint(held, false)
 	}
 	return nil
+}
+
+// after is the end of what was flushed before. A group without two phases may
+// have flushed more than its checkpoint says.
+func (s *shard) after() stream.SequenceNumber {
+	if s.durable != "" {
+		return s.durable
+	}
+	return s.lease.Item().Checkpoint
 }
 
 // deliver stores the rejects and flushes the sink, the same range again and again

@@ -42,7 +42,7 @@ func (s *shard) replay(reading, held context.Context, p lease.Pending) (done boo
 	}
 	defer func() { <-s.replays }()
 	s.budget.update(s.id, func(h *holder) { h.replaying = true })
-	r := stream.Range{Shard: s.id, Generation: p.Generation, First: p.First, Last: p.Last}
+	r := stream.Range{Shard: s.id, Generation: p.Generation, After: s.after(), First: p.First, Last: p.Last}
 	r.Truncated = b.Sequence.Compare(p.First) > 0
 	found, err = s.collect(reading, p, b)
 	if err != nil || found == interrupted {

@@ -96,7 +96,7 @@ func TestAHeirDeliversTheRangeOfTheDead(t *testing.T) {
 					expect(t, "stop", r.stop(), nil)
 
 					byRange := map[stream.Range]string{}
-					events := ""
+					events, last := "", stream.SequenceNumber("")
 					for _, f := range w.flushed {
 						if seen, again := byRange[f.Range]; again {
 							expect(t, "a range flushed twice", f.plan+f.events, seen)
@@ -104,6 +104,8 @@ func TestAHeirDeliversTheRangeOfTheDead(t *testing.T) {
 						}
 						byRange[f.Range] = f.plan + f.events
 						events += f.events
+						expect(t, "the range before", f.After, last)
+						last = f.Last
 					}
 					expect(t, "events, each range once", events, "1 2 3 4 5 ")
 					expect(t, "checkpoint", w.item.Checkpoint, "4")

@@ -291,11 +291,10 @@ func (s *shard) append(b stream.Batch) error {
 	s.metrics.bytes.add(int(b.Bytes))
 	s.metrics.events.add(len(b.Events))
 	s.metrics.rejects.add(len(b.Rejects))
-	s.metrics.duplicates.add(s.marks.drop(&b))
-	if len(b.Events) > 0 || len(b.Rejects) > 0 {
-		if err := s.sink.Append(b); err != nil {
-			return fmt.Errorf("append %s: %w", b.Sequence, err)
-		}
+	b.Duplicates = s.marks.drop(&b)
+	s.metrics.duplicates.add(b.Duplicates)
+	if err := s.sink.Append(b); err != nil {
+		return fmt.Errorf("append %s: %w", b.Sequence, err)
 	}
 	s.budget.hold(s.id, s.held())
 	s.showLag()

@@ -25,7 +25,8 @@ type Destination struct {
 // One goroutine calls it, Size excepted. It owns no goroutine, file or
 // connection: an unflushed Sink may be dropped at any time.
 type Sink interface {
-	// Append may keep b's bytes until Flush returns.
+	// Append takes one record, also one without an event left in it. It may keep b's
+	// bytes until Flush returns.
 	Append(b stream.Batch) error
 	// Size is the bytes held; safe from any goroutine.
 	Size() int64

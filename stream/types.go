@@ -29,12 +29,17 @@ func (s SequenceNumber) Compare(o SequenceNumber) int {
 }
 
 // Range is a run of consecutive records of one shard, both ends included, in
-// one generation of the shard. It is all that object names and ids derive from.
+// one generation of the shard. Object names and ids derive from nothing else.
 type Range struct {
 	Shard      ShardID
 	Generation uint64
-	First      SequenceNumber
-	Last       SequenceNumber
+	// After is the last record of the range before, empty for the first of a shard
+	// and generation. Sequence numbers have gaps of their own, so only this link
+	// proves that no record lies between two ranges. No name derives from it. In a
+	// group with two phases it is the same in every replay.
+	After SequenceNumber
+	First SequenceNumber
+	Last  SequenceNumber
 	// Truncated marks the replay of a range whose beginning the stream no longer
 	// holds. Objects already there under the range's names are left alone.
 	Truncated bool
@@ -50,6 +55,9 @@ type Batch struct {
 	Events   []schema.Event
 	Rejects  []schema.Reject // what of this record no decoder understands
 	Bytes    int64           // decoded size, see schema.Decoder
+	// Duplicates is how many events of the record were dropped as delivered before;
+	// those that Events holds are not among them.
+	Duplicates int
 }
 
 // permanent marks an error that no retry can mend.

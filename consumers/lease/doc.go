@@ -23,6 +23,11 @@
 // write. Others take a lease when they saw it unchanged for that duration on
 // their own monotonic clock; no two wall clocks are compared.
 //
+// Every item of ours has a Version. Attributes and items may be added to a version:
+// what this program does not know it leaves alone. A changed meaning raises the
+// version, and an item above its own is a permanent error: guessing at a position
+// loses or doubles events.
+//
 // All calls are made once per attempt with AttemptTimeout; only writes of a held
 // lease and Acquire retry by themselves, for as long as the lease lasts. Other
 // errors are for the caller to retry: every call here may be repeated.

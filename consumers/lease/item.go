@@ -109,8 +109,8 @@ func encode(i Item) attributes {
 // position loses or doubles events.
 func decode(a attributes) (Item, error) {
 	r := row{a: a}
-	if v := r.number(attrVersion); v > version {
-		return Item{}, fmt.Errorf("lease item of version %d: this program knows up to %d", v, version)
+	if err := r.known(0); err != nil { // another library's items have none
+		return Item{}, fmt.Errorf("lease item: %w", err)
 	}
 	i := Item{
 		Shard:      stream.ShardID(r.text(attrShard)),
@@ -164,6 +164,16 @@ func isSequence(s stream.SequenceNumber) bool {
 type row struct {
 	a   attributes
 	err error
+}
+
+// known refuses an item of a later version. Attributes may be added to a version:
+// writes leave alone what they do not know. A changed meaning raises the version,
+// and no retry makes this program understand it.
+func (r *row) known(least uint64) error {
+	if v := r.number(attrVersion); r.err == nil && (v < least || v > version) {
+		return stream.Permanent(fmt.Errorf("it has version %d, this program reads version %d: a newer one wrote it, use that", v, version))
+	}
+	return r.err
 }
 
 func (r *row) text(name string) string {

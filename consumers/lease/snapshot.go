@@ -84,8 +84,8 @@ func (t *Table) snapshot(ctx context.Context, p Place) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	r := row{a: a}
-	if v := r.number(attrVersion); v != version {
-		return nil, false, fmt.Errorf("version %d: this program knows %d", v, version)
+	if err := r.known(version); err != nil {
+		return nil, false, err
 	}
 	data, count, name := r.bytes("Data"), r.number("Chunks"), r.text("Sum")
 	for n := uint64(0); n < count && r.err == nil; n++ {

@@ -86,8 +86,8 @@ func encodeGroup(g Group) attributes {
 
 func decodeGroup(a attributes) (Group, error) {
 	r := row{a: a}
-	if v := r.number(attrVersion); v != version {
-		return Group{}, fmt.Errorf("group item of version %d: this program knows %d", v, version)
+	if err := r.known(version); err != nil {
+		return Group{}, err
 	}
 	g := Group{
 		StreamARN:    r.text("StreamARN"),
@@ -134,6 +134,7 @@ func (t *Table) Plan(ctx context.Context, hash string) (string, error) {
 		return "", stream.Permanent(fmt.Errorf("read plan: no plan %s in the state table", hash))
 	}
 	r := row{a: a}
+	r.err = r.known(version)
 	plan := r.text("Text")
 	if r.err == nil && planHash(plan) != hash {
 		r.err = stream.Permanent(fmt.Errorf("plan %s is damaged", hash))
@@ -162,6 +163,12 @@ func (t *Table) generation(ctx context.Context, shard stream.ShardID) (uint64, e
 		return 0, fmt.Errorf("read generation: %w", err)
 	}
 	r := row{a: a}
+	if a != nil {
+		r.err = r.known(version)
+	}
 	g := r.number(attrGeneration)
-	return g, r.err
+	if r.err != nil {
+		return 0, fmt.Errorf("read generation: %w", r.err)
+	}
+	return g, nil
 }

@@ -33,6 +33,12 @@
 // the column line where they are UTF-8, else in line_bytes. Text of metadata that
 // is not UTF-8 gets U+FFFD for what is wrong.
 //
+// # Versions
+//
+// One format number counts layout, names, manifests and plan together. Whoever
+// raises it goes on reading plans of the lower ones: a range that was pending
+// before an upgrade is delivered after it. Fields may be added to a manifest.
+//
 // # Memory
 //
 // Appended events stay as they are until the flush; the engine bounds them by

@@ -58,11 +58,13 @@ func New(cfg Config, rules schema.Rules, api s3API, reg prometheus.Registerer, l
 func (l *Lake) Plan() string { return l.plan }
 
 // Open returns the sink of one shard, which follows the given plan whatever
-// today's configuration says. It does no I/O.
+// today's configuration says. It does no I/O. A plan of a later version is a
+// permanent error.
 func (l *Lake) Open(_ context.Context, shard stream.ShardID, plan string) (*Sink, error) {
 	lp, err := readPlan(plan)
 	if err != nil {
-		return nil, fmt.Errorf("open lake for %s: %w", shard, err)
+		// The plan was read from where it is kept; it will not be another one later.
+		return nil, stream.Permanent(fmt.Errorf("open lake for %s: %w", shard, err))
 	}
 	sum := sha256.Sum256([]byte(plan))
 	s := &Sink{lake: l, shard: shard, plan: lp, planSum: hex.EncodeToString(sum[:])}

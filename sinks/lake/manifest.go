@@ -5,28 +5,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"tributary/stream"
 )
 
-// manifest ends a range's flush. Its JSON is format 1.
+// manifest ends a range's flush. Its JSON is format 1; readers skip fields they do
+// not know.
 type manifest struct {
 	Format     int                   `json:"format"`
 	Shard      stream.ShardID        `json:"shard"`
 	Generation uint64                `json:"generation"`
+	After      stream.SequenceNumber `json:"after"` // the last record of the range before; empty at the beginning
 	First      stream.SequenceNumber `json:"first"`
 	Last       stream.SequenceNumber `json:"last"`
 	// Truncated: the stream no longer held the beginning of the range. Objects of
 	// an earlier attempt may then exist that are not listed here.
 	Truncated bool   `json:"truncated"`
 	Plan      string `json:"plan"` // hex SHA-256 of the plan's text
-	Rows      int64  `json:"rows"` // in all objects
-	// LineBytes, Late and Rejects count what this range's records held: bytes of
-	// lines, events put by arrival, input that no decoder understood.
-	LineBytes int64            `json:"line_bytes"`
-	Late      int64            `json:"late"`
-	Rejects   int64            `json:"rejects"`
-	Objects   []manifestObject `json:"objects"` // sorted by partition
+	// Records and when the first and the last of them arrived in the stream, so that
+	// a range is found by time without a look at the stream, which forgets.
+	Records      int64     `json:"records"`
+	ArrivalFirst time.Time `json:"arrival_first,omitzero"`
+	ArrivalLast  time.Time `json:"arrival_last,omitzero"`
+	Rows         int64     `json:"rows"` // in all objects
+	// LineBytes, Late, Duplicates and Rejects count what this range's records held:
+	// bytes of lines, events put by arrival, events dropped as delivered before,
+	// input that no decoder understood.
+	LineBytes  int64            `json:"line_bytes"`
+	Late       int64            `json:"late"`
+	Duplicates int64            `json:"duplicates"`
+	Rejects    int64            `json:"rejects"`
+	Objects    []manifestObject `json:"objects"` // sorted by partition
 }
 
 type manifestObject struct {
@@ -65,6 +75,9 @@ func (l *Lake) placeManifest(ctx context.Context, bucket, key string, m *manifes
 	var there manifest
 	if err := json.Unmarshal(got.tail, &there); err != nil {
 		return stream.Permanent(fmt.Errorf("read manifest %s/%s: %w", bucket, key, err))
+	}
+	if there.Format > formatVersion {
+		return stream.Permanent(fmt.Errorf("manifest %s/%s is there with format %d, this build reads up to %d", bucket, key, there.Format, formatVersion))
 	}
 	same := there.Shard == m.Shard && there.Generation == m.Generation && there.First == m.First && there.Last == m.Last
 	if same && (m.Truncated || there.Rows == m.Rows) {

@@ -49,7 +49,8 @@ func (p *partition) sort() {
 	})
 }
 
-// pending is what was appended since the last flush.
+// pending is what was appended since the last flush. records holds only those with
+// rows, so that a shard full of duplicates does not grow it.
 type pending struct {
 	plan       *layoutPlan
 	records    []record
@@ -59,7 +60,12 @@ type pending struct {
 	rows       int64
 	lines      int64 // bytes
 	late       int64
+	duplicates int64
 	rejects    int64
+
+	taken                     int64 // records, those without a row included
+	first, last               stream.SequenceNumber
+	arrivalFirst, arrivalLast time.Time
 }
 
 func newPending(lp *layoutPlan) *pending {
@@ -69,15 +75,21 @@ func newPending(lp *layoutPlan) *pending {
 // add takes b's events and returns the bytes they hold.
 func (p *pending) add(b stream.Batch) int64 {
 	p.rejects += int64(len(b.Rejects))
+	p.duplicates += int64(b.Duplicates)
+	if p.taken == 0 {
+		p.first, p.arrivalFirst = b.Sequence, b.Arrival
+	}
+	p.taken++
+	p.last, p.arrivalLast = b.Sequence, b.Arrival
+	if len(b.Events) == 0 {
+		return 0
+	}
 	p.records = append(p.records, record{b.Sequence, b.Arrival})
 	var held int64
 	for i := range b.Events {
 		e := &b.Events[i]
 		p.addEvent(e, b.Arrival.UnixNano())
 		held += int64(schema.EventSize(e)) + rowCharge
-	}
-	if len(b.Events) == 0 {
-		return 0
 	}
 	// The lines alias one buffer per record: it stays as a whole even when
 	// de-duplication has left a single event of it.

@@ -65,7 +65,7 @@ func readPlan(text string) (*layoutPlan, error) {
 		return nil, fmt.Errorf("read plan: %w", err)
 	}
 	if version.Format != formatVersion {
-		return nil, fmt.Errorf("read plan: it has format %d, this build writes only %d", version.Format, formatVersion)
+		return nil, fmt.Errorf("read plan: it has format %d, this build writes only %d: a newer one made it, use that", version.Format, formatVersion)
 	}
 	var p plan
 	dec := json.NewDecoder(bytes.NewReader([]byte(text)))

@@ -48,8 +48,8 @@ func (s *Sink) Append(b stream.Batch) error {
 	if b.Shard != s.shard {
 		return fmt.Errorf("append: a record of %s came to the sink of %s", b.Shard, s.shard)
 	}
-	if n := len(s.pending.records); n > 0 && b.Sequence.Compare(s.pending.records[n-1].sequence) <= 0 {
-		return fmt.Errorf("append: record %s came after %s", b.Sequence, s.pending.records[n-1].sequence)
+	if s.pending.taken > 0 && b.Sequence.Compare(s.pending.last) <= 0 {
+		return fmt.Errorf("append: record %s came after %s", b.Sequence, s.pending.last)
 	}
 	clear(s.placed)
 	s.size.Add(s.pending.add(b))
@@ -63,7 +63,7 @@ func (s *Sink) Append(b stream.Batch) error {
 // something else under the range's names.
 func (s *Sink) Flush(ctx context.Context, r stream.Range) error {
 	began := time.Now()
-	if len(s.pending.records) == 0 && r == s.flushed {
+	if s.pending.taken == 0 && r == s.flushed {
 		return nil
 	}
 	if err := s.check(r); err != nil {
@@ -99,8 +99,8 @@ func (s *Sink) check(r stream.Range) error {
 	if r.First == "" || r.First.Compare(r.Last) > 0 {
 		return fmt.Errorf("range %q to %q holds nothing", r.First, r.Last)
 	}
-	if n := len(s.pending.records); n > 0 {
-		first, last := s.pending.records[0].sequence, s.pending.records[n-1].sequence
+	if s.pending.taken > 0 {
+		first, last := s.pending.first, s.pending.last
 		if first.Compare(r.First) < 0 || last.Compare(r.Last) > 0 {
 			return fmt.Errorf("records %s to %s do not lie within the range %s to %s", first, last, r.First, r.Last)
 		}
@@ -111,9 +111,10 @@ func (s *Sink) check(r stream.Range) error {
 func (s *Sink) placeObjects(ctx context.Context, r stream.Range) (*manifest, error) {
 	p := s.pending
 	m := &manifest{
-		Format: formatVersion, Shard: r.Shard, Generation: r.Generation, First: r.First, Last: r.Last,
+		Format: formatVersion, Shard: r.Shard, Generation: r.Generation, After: r.After, First: r.First, Last: r.Last,
 		Truncated: r.Truncated, Plan: s.planSum,
-		LineBytes: p.lines, Late: p.late, Rejects: p.rejects,
+		Records: p.taken, ArrivalFirst: p.arrivalFirst.UTC(), ArrivalLast: p.arrivalLast.UTC(),
+		LineBytes: p.lines, Late: p.late, Duplicates: p.duplicates, Rejects: p.rejects,
 		Objects: []manifestObject{},
 	}
 	slices.SortFunc(p.partitions, func(a, b *partition) int { return cmp.Compare(a.path, b.path) })

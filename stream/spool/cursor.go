@@ -132,7 +132,7 @@ func parseSlot(b []byte) (slot, bool, error) {
 		return slot{}, false, nil
 	}
 	if v := little.Uint32(b[8:]); v != cursorVersion {
-		return slot{}, false, fmt.Errorf("cursor has format version %d, this program reads version %d", v, cursorVersion)
+		return slot{}, false, fmt.Errorf("cursor has format version %d, this program reads version %d: a later one wrote it, start that one to empty the spool", v, cursorVersion)
 	}
 	return slot{sequence: little.Uint64(b[16:]), pos: little.Uint64(b[24:]), state: slices.Clone(state)}, true, nil
 }

@@ -35,6 +35,11 @@ import (
 //	  5  offset u64
 //	 13  length u32
 //
+// Every later version begins its segments with these 52 bytes, and its cursor
+// slots with their 36: that is how this one tells a later version from damage,
+// and refuses to start. A new frame kind, flag or entry type takes a new version,
+// because here it would pass for damage and be put aside.
+//
 // A frame's checksum covers its place in the log. Bytes of a container's line
 // that look like a frame, or blocks of an older file, can therefore not pass for
 // one when the reader searches its way out of a damaged stretch.
@@ -98,7 +103,7 @@ func parseSegmentHeader(b []byte) (segmentHeader, bool, error) {
 		return segmentHeader{}, false, nil
 	}
 	if v := little.Uint32(b[8:]); v != segmentVersion {
-		return segmentHeader{}, false, fmt.Errorf("segment has format version %d, this program reads version %d", v, segmentVersion)
+		return segmentHeader{}, false, fmt.Errorf("it has format version %d, this program reads version %d: a later one wrote it, start that one to empty the spool", v, segmentVersion)
 	}
 	return segmentHeader{
 		epoch:   schema.Epoch(b[16:32]),

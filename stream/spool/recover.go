@@ -14,22 +14,21 @@ import (
 // say all that is needed of the older ones, whose frames the reader verifies when
 // it comes to them. A spool full of backlog therefore opens at once.
 func (s *Spool) recover() error {
-	names, err := s.outside.disk.List(s.cfg.Dir)
+	if err := s.refuseLater(); err != nil {
+		return err
+	}
+	last, known, damaged, err := s.loadCursor()
 	if err != nil {
 		return err
 	}
 	if err := s.measureQuarantine(); err != nil {
 		return err
 	}
-	end, err := s.findSegments(names)
+	end, err := s.findSegments()
 	if err != nil {
 		return err
 	}
 	s.replay()
-	last, known, damaged, err := s.loadCursor()
-	if err != nil {
-		return err
-	}
 	pos := s.startAt(last, known, damaged, end)
 	s.cursor.start, s.cursor.startState = pos, last.state
 	s.cursor.pos.Store(pos)
@@ -50,9 +49,31 @@ func (s *Spool) recover() error {
 	return nil
 }
 
+// refuseLater fails when a later version of this program wrote any segment here.
+// It comes before everything that changes the directory (as does the look at the
+// cursor's version), so that the later version finds it as it was.
+func (s *Spool) refuseLater() error {
+	names, err := s.outside.disk.List(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if base, ok := segmentBase(name); ok {
+			if _, _, err := s.inspect(name, base); err != nil {
+				return fmt.Errorf("segment %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
 // findSegments fills s.segments and returns the position behind every file of
 // the log, readable or not. It removes temporary files.
-func (s *Spool) findSegments(names []string) (end uint64, err error) {
+func (s *Spool) findSegments() (end uint64, err error) {
+	names, err := s.outside.disk.List(s.cfg.Dir)
+	if err != nil {
+		return 0, err
+	}
 	for _, name := range names {
 		if strings.HasSuffix(name, tempSuffix) {
 			if err := s.outside.disk.Remove(s.path(name)); err != nil {

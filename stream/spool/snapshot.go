@@ -22,6 +22,8 @@ func (k laneKeys) put(e schema.Epoch, lane uint32, key string) {
 //
 //	epochs, then per epoch: 16 bytes, lanes, then per lane: lane, key length, key
 //	chunks, then per chunk, oldest first: id 16 bytes, stored i64
+//
+// What follows is of a later version and skipped, as it is behind a lane's key.
 func appendSnapshot(dst []byte, keys laneKeys, chunks []storedChunk) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(keys)))
 	compare := func(a, b schema.Epoch) int { return slices.Compare(a[:], b[:]) }
@@ -101,11 +103,11 @@ func parseSnapshot(payload []byte, keys laneKeys, chunk func(storedChunk)) bool 
 			chunk(storedChunk{id: chunkID(b[:16]), at: int64(little.Uint64(b[16:]))})
 		}
 	}
-	return !c.broken && len(c.rest) == 0
+	return !c.broken
 }
 
 func parseLane(payload []byte) (lane uint32, key string, ok bool) {
 	c := cutter{rest: payload}
 	lane, key = c.lane()
-	return lane, key, !c.broken && len(c.rest) == 0
+	return lane, key, !c.broken
 }
