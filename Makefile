@@ -2,7 +2,7 @@
 # that is none (go.dev/issue/75804). For long runs: make fuzz FUZZTIME=10m
 FUZZTIME ?= 20000x
 
-.PHONY: build run test race fuzz lint bench clean
+.PHONY: build run test test-contract race fuzz lint bench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --always --dirty 2>/dev/null || echo unknown)" -o bin/tributary ./cmd/tributary
@@ -13,6 +13,27 @@ run: build
 test:
 	go vet ./...
 	go test -race ./...
+
+# The same cases against deploy/local and against servers that others wrote, in pinned versions below .contract.
+CONTRACT := $(CURDIR)/.contract
+CONTRACT_NPM := kinesis-local@0.6.2 dynalite@4.0.0
+VERSITYGW := v1.8.0
+CONTRACT_INSTALLED := $(CONTRACT)/kinesis-local-0.6.2_dynalite-4.0.0 $(CONTRACT)/versitygw-$(VERSITYGW)
+
+test-contract: $(CONTRACT_INSTALLED)
+	TRIBUTARY_CONTRACT_SERVERS=$(CONTRACT) go test -count=1 -v -timeout 60m ./deploy/local/contract
+
+$(CONTRACT)/kinesis-local-0.6.2_dynalite-4.0.0:
+	@if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends nodejs npm; fi
+	@node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' && command -v npm >/dev/null || \
+	  { echo "make test-contract needs node 20 or later, and npm: install them first" >&2; exit 1; }
+	npm install --prefix $(CONTRACT) --no-audit --no-fund --no-save $(CONTRACT_NPM)
+	@touch $@
+
+$(CONTRACT)/versitygw-$(VERSITYGW):
+	GOBIN=$(CONTRACT)/bin go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
+	@touch $@
 
 race:
 	go test -race -count=3 ./...

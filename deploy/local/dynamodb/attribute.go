@@ -14,7 +14,7 @@ const maxDepth = 32
 // Attributes are never changed after they were decoded, so items share them.
 type attribute struct {
 	S    *string               `json:"S,omitempty"`
-	N    *string               `json:"N,omitempty"`
+	N    *numeral              `json:"N,omitempty"`
 	B    *[]byte               `json:"B,omitempty"`
 	Bool *bool                 `json:"BOOL,omitempty"`
 	Null *bool                 `json:"NULL,omitempty"`
@@ -55,7 +55,7 @@ func (a attribute) check(depth int) error {
 	case "":
 		return validation("Supplied AttributeValue must contain exactly one of the supported datatypes (S, N, B, BOOL, NULL, SS, L, M)")
 	case "N":
-		_, err := parseNumber(*a.N)
+		_, err := parseNumber(string(*a.N))
 		return err
 	case "NULL":
 		if !*a.Null {
@@ -100,7 +100,7 @@ func (a attribute) equal(b attribute) bool {
 	case "S":
 		return *a.S == *b.S
 	case "N":
-		return compareNumbers(*a.N, *b.N) == 0
+		return compareNumbers(string(*a.N), string(*b.N)) == 0
 	case "B":
 		return bytes.Equal(*a.B, *b.B)
 	case "BOOL":
@@ -135,7 +135,7 @@ func (a attribute) size() int64 {
 	case "S":
 		return int64(len(*a.S))
 	case "N":
-		return int64(len(*a.N)+1)/2 + 1
+		return a.N.size()
 	case "B":
 		return int64(len(*a.B))
 	case "SS":

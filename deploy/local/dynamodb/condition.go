@@ -25,11 +25,11 @@ type (
 	}
 )
 
-// parseCondition reads a ConditionExpression: attribute_exists,
-// attribute_not_exists, comparisons of an attribute with a value, AND, OR, NOT
-// and parentheses. All else is refused by name.
-func parseCondition(expression string, ph *placeholders) (condition, error) {
-	p, err := newParser("ConditionExpression", expression, ph)
+// parseCondition reads a ConditionExpression or a FilterExpression:
+// attribute_exists, attribute_not_exists, comparisons of an attribute with a
+// value, AND, OR, NOT and parentheses. All else is refused by name.
+func parseCondition(parameter, expression string, ph *placeholders) (condition, error) {
+	p, err := newParser(parameter, expression, ph)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (a attribute) ordered() bool { return a.S != nil || a.N != nil || a.B != ni
 func (a attribute) compare(b attribute) int {
 	switch {
 	case a.N != nil:
-		return compareNumbers(*a.N, *b.N)
+		return compareNumbers(string(*a.N), string(*b.N))
 	case a.S != nil:
 		return strings.Compare(*a.S, *b.S)
 	}

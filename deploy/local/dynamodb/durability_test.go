@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"tributary/deploy/local/dynamodb"
 )
@@ -32,6 +33,47 @@ func TestTablesSurviveReopening(t *testing.T) {
 	if aws.ToInt64(after.Table.ItemCount) != 9 || e.get("3") != nil || text(e.get("4")["v"]) != "1" ||
 		!aws.ToTime(after.Table.CreationDateTime).Equal(aws.ToTime(before.Table.CreationDateTime)) || aws.ToString(after.Table.TableId) != aws.ToString(before.Table.TableId) {
 		t.Errorf("after reopening the table is %+v", after.Table)
+	}
+}
+
+func TestEveryTypeSurvivesReopening(t *testing.T) {
+	e := withTable(t)
+	item := attributes{
+		"ShardID": s("shardId-000000000000"),
+		"empty":   s(""),
+		"number":  n("12345678901234567890.5"),
+		"bytes":   &types.AttributeValueMemberB{Value: []byte{0, 255, '\n'}},
+		"yes":     &types.AttributeValueMemberBOOL{Value: true},
+		"no":      &types.AttributeValueMemberBOOL{Value: false},
+		"nothing": &types.AttributeValueMemberNULL{Value: true},
+		"set":     &types.AttributeValueMemberSS{Value: []string{"b", "a"}},
+		"list":    &types.AttributeValueMemberL{Value: []types.AttributeValue{s("x"), n("-1")}},
+		"map":     &types.AttributeValueMemberM{Value: attributes{"<&>": s("é\u0001")}},
+		"none":    &types.AttributeValueMemberL{Value: []types.AttributeValue{}},
+	}
+	e.put(item)
+	e.stop()
+	e = start(t, e.dir)
+	got := e.get("shardId-000000000000")
+	if len(got) != len(item) {
+		t.Fatalf("got %d attributes, want %d", len(got), len(item))
+	}
+	for name, want := range item {
+		if show(got[name]) != show(want) {
+			t.Errorf("%s is %s, want %s", name, show(got[name]), show(want))
+		}
+	}
+}
+
+func TestTheLargestItemSurvivesReopening(t *testing.T) {
+	e := withTable(t)
+	// The most wasteful JSON there is: six bytes for one.
+	largest := strings.Repeat("\x01", 400<<10-len("ShardID")-len("a")-len("v"))
+	e.put(attributes{"ShardID": s("a"), "v": s(largest)})
+	e.stop()
+	e = start(t, e.dir)
+	if got := text(e.get("a")["v"]); got != largest {
+		t.Errorf("the largest item came back with %d bytes", len(got))
 	}
 }
 

@@ -5,12 +5,13 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
 
 func sampleEntries() []entry {
-	text, number, deleted := "shardId-000000000000", "7", "shardId-000000000001"
+	text, number, deleted := "shardId-000000000000", numeral("7"), "shardId-000000000001"
 	yes, raw := true, []byte{0, 1, 255}
 	return []entry{
 		{Table: &definition{Name: "leases", ID: "00000000-0000-4000-8000-000000000000", Key: "ShardID",
@@ -92,7 +93,7 @@ func FuzzExpressions(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	text, number := "x", "1"
+	text, number := "x", numeral("1")
 	stored := item{"a": {S: &text}, "b": {N: &number}}
 	f.Fuzz(func(t *testing.T, expression string) {
 		placeholders := func() *placeholders {
@@ -102,7 +103,7 @@ func FuzzExpressions(f *testing.F) {
 			}
 			return ph
 		}
-		if c, err := parseCondition(expression, placeholders()); err == nil {
+		if c, err := parseCondition("ConditionExpression", expression, placeholders()); err == nil {
 			first, errFirst := c.holds(stored)
 			inverse, errInverse := negation{c}.holds(stored)
 			if errFirst != nil || errInverse != nil || first == inverse {
@@ -128,6 +129,13 @@ func FuzzNumbers(f *testing.F) {
 		}
 		if _, err := parseNumber(b); err != nil {
 			return
+		}
+		var given, again numeral
+		if err := given.UnmarshalJSON([]byte(strconv.Quote(a))); err != nil || compareNumbers(string(given), a) != 0 {
+			t.Errorf("%s is given back as %s, %v", a, given, err)
+		}
+		if err := again.UnmarshalJSON([]byte(strconv.Quote(string(given)))); err != nil || again != given {
+			t.Errorf("%s is given back as %s, and that as %s, %v", a, given, again, err)
 		}
 		sum, err := addNumbers(a, b, false)
 		if err != nil {

@@ -57,7 +57,7 @@ func (in conditional) parse(returns []string, others func(*placeholders) error) 
 		return g, err
 	}
 	if in.ConditionExpression != nil {
-		if g.condition, err = parseCondition(*in.ConditionExpression, ph); err != nil {
+		if g.condition, err = parseCondition("ConditionExpression", *in.ConditionExpression, ph); err != nil {
 			return g, err
 		}
 	}
@@ -204,8 +204,15 @@ func (s *Service) getItem(in getItemInput) (out getItemOutput, err error) {
 	if err := none("ReturnConsumedCapacity", in.ReturnConsumedCapacity); err != nil {
 		return out, err
 	}
-	attributes, err := projection(in.ProjectionExpression, in.ExpressionAttributeNames)
+	ph, err := newPlaceholders(in.ExpressionAttributeNames, nil)
 	if err != nil {
+		return out, err
+	}
+	attributes, err := projection(in.ProjectionExpression, ph)
+	if err != nil {
+		return out, err
+	}
+	if err := ph.allUsed(); err != nil {
 		return out, err
 	}
 	stale := !in.ConsistentRead && s.faults.Strikes(fault.Stale, serviceName, "GetItem")
@@ -225,18 +232,11 @@ func (s *Service) getItem(in getItemInput) (out getItemOutput, err error) {
 }
 
 // projection is nil for all attributes.
-func projection(expression *string, names map[string]string) ([]string, error) {
-	ph, err := newPlaceholders(names, nil)
-	if err != nil {
-		return nil, err
+func projection(expression *string, ph *placeholders) ([]string, error) {
+	if expression == nil {
+		return nil, nil
 	}
-	var attributes []string
-	if expression != nil {
-		if attributes, err = parseProjection(*expression, ph); err != nil {
-			return nil, err
-		}
-	}
-	return attributes, ph.allUsed()
+	return parseProjection(*expression, ph)
 }
 
 func (i item) project(attributes []string) item {

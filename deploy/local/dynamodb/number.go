@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -58,6 +59,43 @@ func compareNumbers(a, b string) int {
 	return x.Cmp(y)
 }
 
+// numeral is a number as a client wrote it, or, once it was decoded and is one
+// the service can hold, as the service gives it back: in plain decimal notation
+// without leading and trailing zeros.
+type numeral string
+
+// UnmarshalJSON leaves what is no number as it is; check refuses it by its text.
+func (n *numeral) UnmarshalJSON(raw []byte) error {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return err
+	}
+	*n = numeral(text)
+	if plainShape.MatchString(text) {
+		return nil
+	}
+	if value, err := parseNumber(text); err == nil {
+		*n = numeral(plain(value))
+	}
+	return nil
+}
+
+// plainShape saves most numbers, counters and times, the arithmetic.
+var plainShape = regexp.MustCompile(`^(0|-?[1-9][0-9]{0,37})$`)
+
+// plain writes a number out. No number that passed parseNumber, nor a sum of
+// two, has more decimals than the smallest magnitude and the digits after it.
+func plain(n *big.Rat) string {
+	text := n.FloatString(maxDigits - minExponent)
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+}
+
+// size is one byte for every two significant digits, and one more.
+func (n numeral) size() int64 {
+	digits := strings.Trim(strings.Replace(strings.TrimPrefix(string(n), "-"), ".", "", 1), "0")
+	return int64(len(digits)+1)/2 + 1
+}
+
 // addNumbers is a + b, or a - b, in plain decimal notation.
 func addNumbers(a, b string, minus bool) (string, error) {
 	x, err := parseNumber(a)
@@ -71,10 +109,7 @@ func addNumbers(a, b string, minus bool) (string, error) {
 	if minus {
 		y.Neg(y)
 	}
-	// A sum has no more decimals than its longer operand, and no operand has more
-	// than the smallest magnitude and the digits after it allow.
-	sum := x.Add(x, y).FloatString(maxDigits - minExponent)
-	sum = strings.TrimSuffix(strings.TrimRight(sum, "0"), ".")
+	sum := plain(x.Add(x, y))
 	if _, err := parseNumber(sum); err != nil {
 		return "", err
 	}

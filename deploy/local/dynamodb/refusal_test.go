@@ -98,16 +98,17 @@ func TestUnknownOperationsAndParametersAreRefusedByName(t *testing.T) {
 			_, err := e.PutItem(ctx, &sdk.PutItemInput{TableName: aws.String(table), Item: key("a"), Expected: map[string]types.ExpectedAttributeValue{"a": {Exists: aws.Bool(false)}}})
 			return err
 		},
-		"FilterExpression": func() error {
-			_, err := e.Scan(ctx, &sdk.ScanInput{TableName: aws.String(table), FilterExpression: aws.String("attribute_exists(a)")})
-			return err
-		},
 		"ReturnConsumedCapacity": func() error {
 			_, err := e.GetItem(ctx, &sdk.GetItemInput{TableName: aws.String(table), Key: key("a"), ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
 			return err
 		},
 		"NS": func() error {
 			_, err := e.PutItem(ctx, &sdk.PutItemInput{TableName: aws.String(table), Item: attributes{"ShardID": s("a"), "x": &types.AttributeValueMemberNS{Value: []string{"1"}}}})
+			return err
+		},
+		"BS": func() error {
+			sets := []types.AttributeValue{&types.AttributeValueMemberBS{Value: [][]byte{{1}}}}
+			_, err := e.PutItem(ctx, &sdk.PutItemInput{TableName: aws.String(table), Item: attributes{"ShardID": s("a"), "x": &types.AttributeValueMemberL{Value: sets}}})
 			return err
 		},
 		"UPDATED_NEW": func() error {

@@ -14,14 +14,16 @@ import (
 const maxPage = 1 << 20
 
 type scanInput struct {
-	TableName                string
-	Limit                    *int
-	ExclusiveStartKey        item
-	ConsistentRead           bool
-	ProjectionExpression     *string
-	ExpressionAttributeNames map[string]string
-	Select                   string
-	ReturnConsumedCapacity   string
+	TableName                 string
+	Limit                     *int
+	ExclusiveStartKey         item
+	ConsistentRead            bool
+	FilterExpression          *string
+	ProjectionExpression      *string
+	ExpressionAttributeNames  map[string]string
+	ExpressionAttributeValues map[string]attribute
+	Select                    string
+	ReturnConsumedCapacity    string
 }
 
 type scanOutput struct {
@@ -29,6 +31,28 @@ type scanOutput struct {
 	Count            int
 	ScannedCount     int
 	LastEvaluatedKey item `json:",omitempty"`
+}
+
+// query is what a Scan wants of each item.
+type query struct {
+	filter     condition // nil: all items
+	attributes []string  // nil: all attributes
+}
+
+func (in scanInput) parse() (q query, err error) {
+	ph, err := newPlaceholders(in.ExpressionAttributeNames, in.ExpressionAttributeValues)
+	if err != nil {
+		return q, err
+	}
+	if q.attributes, err = projection(in.ProjectionExpression, ph); err != nil {
+		return q, err
+	}
+	if in.FilterExpression != nil {
+		if q.filter, err = parseCondition("FilterExpression", *in.FilterExpression, ph); err != nil {
+			return q, err
+		}
+	}
+	return q, ph.allUsed()
 }
 
 func (s *Service) scan(in scanInput) (out scanOutput, err error) {
@@ -41,16 +65,16 @@ func (s *Service) scan(in scanInput) (out scanOutput, err error) {
 	if err := oneOf("Select", in.Select, "", "ALL_ATTRIBUTES", "SPECIFIC_ATTRIBUTES"); err != nil {
 		return out, err
 	}
-	attributes, err := projection(in.ProjectionExpression, in.ExpressionAttributeNames)
+	q, err := in.parse()
 	if err != nil {
 		return out, err
 	}
-	if in.Select != "" && (in.Select == "SPECIFIC_ATTRIBUTES") != (attributes != nil) {
+	if in.Select != "" && (in.Select == "SPECIFIC_ATTRIBUTES") != (q.attributes != nil) {
 		return out, validation("Select " + in.Select + " does not go with the ProjectionExpression given")
 	}
 	stale := !in.ConsistentRead && s.faults.Strikes(fault.Stale, serviceName, "Scan")
 	err = s.with(in.TableName, func(t *table) error {
-		out, err = t.page(in, t.view(stale), attributes)
+		out, err = t.page(in, t.view(stale), q)
 		return err
 	})
 	return out, err
@@ -74,8 +98,9 @@ func (t *table) view(stale bool) map[string]item {
 
 // page answers the items behind ExclusiveStartKey, as many as fit. Like the
 // service it says LastEvaluatedKey whenever it stopped at a bound, even if
-// nothing follows. An item put meanwhile is seen if its place is still ahead.
-func (t *table) page(in scanInput, items map[string]item, attributes []string) (out scanOutput, err error) {
+// nothing follows, and an item that the filter leaves out counts for the bounds.
+// An item put meanwhile is seen if its place is still ahead.
+func (t *table) page(in scanInput, items map[string]item, q query) (out scanOutput, err error) {
 	keys := slices.SortedFunc(maps.Keys(items), byPlace)
 	start := 0
 	if in.ExclusiveStartKey != nil {
@@ -92,15 +117,29 @@ func (t *table) page(in scanInput, items map[string]item, attributes []string) (
 	var bytes int64
 	out.Items = []item{}
 	for _, key := range keys[start:] {
-		out.Items = append(out.Items, items[key].project(attributes))
+		wanted, err := q.wants(items[key])
+		if err != nil {
+			return out, err
+		}
+		if wanted {
+			out.Items = append(out.Items, items[key].project(q.attributes))
+		}
+		out.ScannedCount++
 		bytes += items[key].size()
-		if in.Limit != nil && len(out.Items) == *in.Limit || bytes >= maxPage {
+		if in.Limit != nil && out.ScannedCount == *in.Limit || bytes >= maxPage {
 			out.LastEvaluatedKey = item{t.Key: items[key][t.Key]}
 			break
 		}
 	}
-	out.Count, out.ScannedCount = len(out.Items), len(out.Items)
+	out.Count = len(out.Items)
 	return out, nil
+}
+
+func (q query) wants(i item) (bool, error) {
+	if q.filter == nil {
+		return true, nil
+	}
+	return q.filter.holds(i)
 }
 
 // byPlace orders keys by a hash: the service's order is no order of the keys

@@ -200,6 +200,7 @@ func (o arithmetic) of(i item) (attribute, error) {
 	if left.N == nil || right.N == nil {
 		return attribute{}, validation("An operand in the update expression has an incorrect data type")
 	}
-	sum, err := addNumbers(*left.N, *right.N, o.minus)
-	return attribute{N: &sum}, err
+	sum, err := addNumbers(string(*left.N), string(*right.N), o.minus)
+	n := numeral(sum)
+	return attribute{N: &n}, err
 }

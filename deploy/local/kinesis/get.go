@@ -87,6 +87,9 @@ func (c *call) position(st *stream, sh *shard, in getShardIteratorInput) (uint64
 
 // positionOf refuses numbers of other streams and shards. Those of expired records are right: reading starts at the oldest there is.
 func (st *stream) positionOf(sh *shard, sequence string) (uint64, error) {
+	if err := wellFormed("StartingSequenceNumber", sequence); err != nil {
+		return 0, err
+	}
 	n, err := st.number(sequence)
 	if err == nil && (n < sh.meta.Start || sh.meta.closed() && n > sh.meta.End) {
 		err = fmt.Errorf("it did not come from shard %s", sh.meta.ID)

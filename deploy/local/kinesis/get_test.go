@@ -6,14 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	client "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"tributary/deploy/local/kinesis"
 )
 
-func TestIteratorTypes(t *testing.T) {
+func TestIteratorsStartWhereTheySayAfterARestart(t *testing.T) {
 	w := open(t)
 	w.create(1)
 	var sequences []string
@@ -45,74 +44,9 @@ func TestIteratorTypes(t *testing.T) {
 		"AT_TIMESTAMP after the last":          {at(&after), nil},
 		"AT_SEQUENCE_NUMBER of shard's start ": {client.GetShardIteratorInput{ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: w.shards(nil)[0].SequenceNumberRange.StartingSequenceNumber}, []string{"0", "1", "2", "3"}},
 	}
-	for _, restarted := range []bool{false, true} {
-		if restarted {
-			w.reopen()
-		}
-		for name, test := range tests {
-			t.Run(fmt.Sprintf("%s, restarted: %t", name, restarted), func(t *testing.T) {
-				equal(t, "records", w.read(shard0, test.from), test.want)
-			})
-		}
-	}
-}
-
-func TestLatestSeesWhatArrivesAfterIt(t *testing.T) {
-	w := open(t)
-	w.create(1)
-	w.put("k", "before")
-	it := w.iterator(shard0, client.GetShardIteratorInput{ShardIteratorType: types.ShardIteratorTypeLatest})
-	w.put("k", "after")
-	out := w.get(it, 0)
-	if len(out.Records) != 1 || string(out.Records[0].Data) != "after" {
-		t.Errorf("got %v", out.Records)
-	}
-}
-
-func TestWrongIteratorRequestsAreRefused(t *testing.T) {
-	w := open(t)
-	w.create(2)
-	w.split(shard0)
-	child := w.shards(nil)[2].SequenceNumberRange.StartingSequenceNumber
-	parent := w.shards(nil)[0].SequenceNumberRange.StartingSequenceNumber
-	future := w.clock.now().Add(time.Second)
-	now := w.clock.now()
-	future56 := "4" + strings.Repeat("9", 55)
-	in := func(shard string, kind types.ShardIteratorType, sequence *string, at *time.Time) client.GetShardIteratorInput {
-		return client.GetShardIteratorInput{StreamName: name, ShardId: &shard, ShardIteratorType: kind, StartingSequenceNumber: sequence, Timestamp: at}
-	}
-	tests := map[string]struct {
-		in   client.GetShardIteratorInput
-		code string
-	}{
-		"an unknown shard":                       {in("shardId-000000000099", "LATEST", nil, nil), "ResourceNotFoundException"},
-		"an unknown type":                        {in(shard1, "EARLIEST", nil, nil), "ValidationException"},
-		"a number that is none":                  {in(shard1, "AT_SEQUENCE_NUMBER", aws.String("x"), nil), "InvalidArgumentException"},
-		"a number of no stream":                  {in(shard1, "AT_SEQUENCE_NUMBER", &future56, nil), "InvalidArgumentException"},
-		"no number":                              {in(shard1, "AFTER_SEQUENCE_NUMBER", nil, nil), "InvalidArgumentException"},
-		"a number that nobody asked for":         {in(shard1, "LATEST", child, nil), "InvalidArgumentException"},
-		"a parent's number on the child":         {in(shard2, "AFTER_SEQUENCE_NUMBER", parent, nil), "InvalidArgumentException"},
-		"a child's number on the closed parent":  {in(shard0, "AFTER_SEQUENCE_NUMBER", child, nil), "InvalidArgumentException"},
-		"a time to come":                         {in(shard1, "AT_TIMESTAMP", nil, &future), "InvalidArgumentException"},
-		"no time":                                {in(shard1, "AT_TIMESTAMP", nil, nil), "InvalidArgumentException"},
-		"a time that nobody asked for":           {in(shard1, "TRIM_HORIZON", nil, &now), "InvalidArgumentException"},
-		"a stream that there is not is not made": {client.GetShardIteratorInput{StreamName: aws.String("no"), ShardId: aws.String(shard0), ShardIteratorType: "LATEST"}, "ResourceNotFoundException"},
-	}
+	w.reopen()
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			_, err := w.GetShardIterator(t.Context(), &test.in)
-			wantCode(t, err, test.code)
-		})
-	}
-	for name, in := range map[string]client.GetRecordsInput{
-		"an iterator of nobody": {ShardIterator: aws.String("AAAA")},
-		"limit 0":               {ShardIterator: w.iterator(shard1, horizon), Limit: aws.Int32(0)},
-		"limit 10001":           {ShardIterator: w.iterator(shard1, horizon), Limit: aws.Int32(10_001)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := w.GetRecords(t.Context(), &in)
-			wantCode(t, err, "InvalidArgumentException")
-		})
+		t.Run(name, func(t *testing.T) { equal(t, "records", w.read(shard0, test.from), test.want) })
 	}
 }
 
@@ -126,23 +60,6 @@ func TestIteratorsExpireAfterFiveMinutes(t *testing.T) {
 	_, err := w.GetRecords(t.Context(), &client.GetRecordsInput{ShardIterator: it})
 	wantCode(t, err, "ExpiredIteratorException")
 	w.get(next, 0) // given later, lives longer
-}
-
-func TestRecordsCarryWhatWasPut(t *testing.T) {
-	w := open(t)
-	w.create(1)
-	arrived := w.clock.now()
-	key, data := "ключ \"\\ \n<&>", "\x00\x01\xff{}\""
-	sequence := w.put(key, data)
-	out := w.get(w.iterator(shard0, horizon), 0)
-	if len(out.Records) != 1 {
-		t.Fatalf("%d records", len(out.Records))
-	}
-	r := out.Records[0]
-	if *r.PartitionKey != key || string(r.Data) != data || *r.SequenceNumber != sequence || r.EncryptionType != types.EncryptionTypeNone ||
-		r.ApproximateArrivalTimestamp.UnixMilli() != arrived.UnixMilli() {
-		t.Errorf("got %+v, arrived %s, want %s", r, r.ApproximateArrivalTimestamp, arrived)
-	}
 }
 
 func TestMillisBehindLatestIsTheAgeOfTheLastRecordRead(t *testing.T) {

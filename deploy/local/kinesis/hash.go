@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/bits"
+	"regexp"
 )
 
 // hashKey is a point in the 128-bit space that shards divide among them.
@@ -19,20 +20,30 @@ func hashOf(partitionKey string) hashKey {
 	return hashKey{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:])}
 }
 
-// parseHashKey reads a decimal as the API spells it: 0 or a number without leading zero, below 2^128.
-func parseHashKey(text string) (hashKey, error) {
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' || text[0] == '0' && i > 0 {
-			return hashKey{}, fmt.Errorf("hash key %q is not a decimal number", text)
-		}
+// hashKeys is the API reference's pattern for hash keys.
+var hashKeys = regexp.MustCompile(`^(0|[1-9]\d{0,38})$`)
+
+// parseHashKey reads a hash key. at names it in the answer to a wrong one: as the service does, a text that does not fit the pattern is
+// not valid, and a number that leaves the space is an invalid argument.
+func parseHashKey(at, text string) (hashKey, error) {
+	if !hashKeys.MatchString(text) {
+		return hashKey{}, validation("%s %q is not a decimal number of at most 39 digits", at, text)
 	}
+	k, ok := decimal(text)
+	if !ok {
+		return hashKey{}, invalidArgument("%s %s is not within 0 and 2^128-1", at, text)
+	}
+	return k, nil
+}
+
+func decimal(text string) (hashKey, bool) {
 	n, ok := new(big.Int).SetString(text, 10)
-	if !ok || n.BitLen() > 128 {
-		return hashKey{}, fmt.Errorf("hash key %q is not within 0 and 2^128-1", text)
+	if !ok || n.Sign() < 0 || n.BitLen() > 128 {
+		return hashKey{}, false
 	}
 	var raw [16]byte
 	n.FillBytes(raw[:])
-	return hashKey{binary.BigEndian.Uint64(raw[:8]), binary.BigEndian.Uint64(raw[8:])}, nil
+	return hashKey{binary.BigEndian.Uint64(raw[:8]), binary.BigEndian.Uint64(raw[8:])}, true
 }
 
 func (k hashKey) String() string {
@@ -46,6 +57,12 @@ func (k hashKey) compare(other hashKey) int {
 		return c
 	}
 	return cmp.Compare(k.lo, other.lo)
+}
+
+// after is the key one above k, which must not be the largest.
+func (k hashKey) after() hashKey {
+	lo, carry := bits.Add64(k.lo, 1, 0)
+	return hashKey{k.hi + carry, lo}
 }
 
 // before is the key one below k, which must not be 0.
@@ -66,7 +83,10 @@ func divide(i, n int) hashKey {
 // MarshalText and UnmarshalText keep hash keys as decimals in the metadata file.
 func (k hashKey) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-func (k *hashKey) UnmarshalText(text []byte) (err error) {
-	*k, err = parseHashKey(string(text))
-	return err
+func (k *hashKey) UnmarshalText(text []byte) error {
+	var ok bool
+	if *k, ok = decimal(string(text)); !ok {
+		return fmt.Errorf("hash key %q is not a decimal number within 0 and 2^128-1", text)
+	}
+	return nil
 }

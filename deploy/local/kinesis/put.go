@@ -40,11 +40,7 @@ func (e putEntry) hash(at string, maxBytes int) (hashKey, error) {
 	if e.ExplicitHashKey == nil {
 		return hashOf(*e.PartitionKey), nil
 	}
-	key, err := parseHashKey(*e.ExplicitHashKey)
-	if err != nil {
-		return hashKey{}, invalidArgument("ExplicitHashKey%s: %v", at, err)
-	}
-	return key, nil
+	return parseHashKey("ExplicitHashKey"+at, *e.ExplicitHashKey)
 }
 
 type putRecordsInput struct {
@@ -180,6 +176,9 @@ func (c *call) putRecord(in putRecordInput) (putRecordOutput, error) {
 		return putRecordOutput{}, err
 	}
 	if in.SequenceNumberForOrdering != nil {
+		if err := wellFormed("SequenceNumberForOrdering", *in.SequenceNumberForOrdering); err != nil {
+			return putRecordOutput{}, err
+		}
 		// Every number given from now on is greater than any earlier one: that is all the parameter asks for.
 		if _, err := st.number(*in.SequenceNumberForOrdering); err != nil {
 			return putRecordOutput{}, invalidArgument("SequenceNumberForOrdering %s is invalid: %v", *in.SequenceNumberForOrdering, err)

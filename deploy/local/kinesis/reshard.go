@@ -13,6 +13,10 @@ type splitShardInput struct {
 }
 
 func (c *call) splitShard(in splitShardInput) (none, error) {
+	at, err := parseHashKey("NewStartingHashKey", in.NewStartingHashKey)
+	if err != nil {
+		return none{}, err
+	}
 	st, unlock, err := c.change(in.streamRef)
 	if err != nil {
 		return none{}, err
@@ -25,13 +29,10 @@ func (c *call) splitShard(in splitShardInput) (none, error) {
 	if parent.meta.closed() {
 		return none{}, invalidArgument("Shard %s in stream %s is closed and cannot be split.", parent.meta.ID, st.meta.Name)
 	}
-	at, err := parseHashKey(in.NewStartingHashKey)
-	if err != nil {
-		return none{}, invalidArgument("NewStartingHashKey: %v", err)
-	}
-	if at.compare(parent.meta.From) <= 0 || at.compare(parent.meta.To) > 0 {
-		return none{}, invalidArgument("NewStartingHashKey %s leaves a child of shard %s empty: want more than %s, at most %s",
-			at, parent.meta.ID, parent.meta.From, parent.meta.To)
+	// The service wants two keys for each child, though one would do.
+	if from, to := parent.meta.From, parent.meta.To; from.compare(to) >= 0 || at.compare(from.after()) <= 0 || at.compare(to) >= 0 {
+		return none{}, invalidArgument("NewStartingHashKey %s used in SplitShard on shard %s in stream %s is not both greater than one plus the shard's StartingHashKey %s and less than its EndingHashKey %s.",
+			at, parent.meta.ID, st.meta.Name, from, to)
 	}
 	low := shardMeta{Parent: parent.meta.ID, From: parent.meta.From, To: at.before()}
 	high := shardMeta{Parent: parent.meta.ID, From: at, To: parent.meta.To}

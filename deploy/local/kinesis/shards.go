@@ -130,8 +130,10 @@ func (st *stream) filter(f *shardFilter, now time.Time) (func(shardMeta) bool, e
 	}
 	// Before the stream there was no shard; before the horizon nothing can be read.
 	oldest := max(horizon, st.meta.CreatedMS)
+	// "whose start timestamp is less than or equal to the given timestamp and end timestamp is greater than or equal": at the moment of
+	// a split these are parent and children.
 	openAt := func(ms int64) func(shardMeta) bool {
-		return func(m shardMeta) bool { return all(m) && m.OpenedMS <= ms && (!m.closed() || m.ClosedMS > ms) }
+		return func(m shardMeta) bool { return all(m) && m.OpenedMS <= ms && (!m.closed() || m.ClosedMS >= ms) }
 	}
 	switch f.Type {
 	case "AFTER_SHARD_ID":

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -203,6 +204,17 @@ func (st *stream) appendSequence(dst []byte, number uint64) []byte {
 
 func (st *stream) sequence(number uint64) string {
 	return string(st.appendSequence(make([]byte, 0, 56), number))
+}
+
+// sequenceNumbers is the API reference's pattern for sequence numbers.
+var sequenceNumbers = regexp.MustCompile(`^(0|[1-9]\d{0,128})$`)
+
+// wellFormed refuses a text that could be no stream's sequence number. at names it in the answer.
+func wellFormed(at, sequence string) error {
+	if !sequenceNumbers.MatchString(sequence) {
+		return validation("%s %q is not a decimal number of at most 129 digits", at, sequence)
+	}
+	return nil
 }
 
 // number reads a sequence number of this stream.

@@ -3,13 +3,16 @@ package s3
 import (
 	"crypto/md5"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path"
@@ -30,10 +33,11 @@ const (
 // upload is an upload's record, beside its parts. A part is a file named by its
 // number and its MD5, so that the name says all there is to know about it.
 type upload struct {
-	Version int               `json:"version"`
-	Bucket  string            `json:"bucket"`
-	Key     string            `json:"key"`
-	Headers map[string]string `json:"headers,omitempty"`
+	Version  int               `json:"version"`
+	Bucket   string            `json:"bucket"`
+	Key      string            `json:"key"`
+	Headers  map[string]string `json:"headers,omitempty"`
+	Checksum string            `json:"checksum,omitempty"` // the header of what the parts must be completed with
 }
 
 var uploadShape = regexp.MustCompile(`^[A-Z2-7]{26}$`)
@@ -47,10 +51,13 @@ func (s *Service) createUpload(w http.ResponseWriter, c call) error {
 	if err != nil {
 		return err
 	}
-	if a := c.Header.Get("X-Amz-Checksum-Algorithm"); a != "" && !isChecksum(checksumPrefix+a) {
-		return notImplemented("the checksum algorithm " + a)
+	checksum := ""
+	if a := c.Header.Get("X-Amz-Checksum-Algorithm"); a != "" {
+		if checksum = checksumPrefix + strings.ToLower(a); !isChecksum(checksum) {
+			return notImplemented("the checksum algorithm " + a)
+		}
 	}
-	record, err := json.Marshal(upload{1, c.bucket, c.key, headers})
+	record, err := json.Marshal(upload{1, c.bucket, c.key, headers, checksum})
 	if err != nil {
 		return fmt.Errorf("create upload: %w", err)
 	}
@@ -157,8 +164,23 @@ func (s *Service) keepPart(id string, number int, st staged) error {
 }
 
 type completedPart struct {
-	PartNumber int
-	ETag       string
+	PartNumber        int
+	ETag              string
+	ChecksumCRC32     string
+	ChecksumCRC32C    string
+	ChecksumCRC64NVME string
+	ChecksumSHA1      string
+	ChecksumSHA256    string
+}
+
+// checksums are those the client sent, by header.
+func (p completedPart) checksums() map[string]string {
+	sent := map[string]string{
+		checksumPrefix + "crc32": p.ChecksumCRC32, checksumPrefix + "crc32c": p.ChecksumCRC32C, checksumPrefix + "crc64nvme": p.ChecksumCRC64NVME,
+		checksumPrefix + "sha1": p.ChecksumSHA1, checksumPrefix + "sha256": p.ChecksumSHA256,
+	}
+	maps.DeleteFunc(sent, func(_, sum string) bool { return sum == "" })
+	return sent
 }
 
 type completeRequest struct {
@@ -180,7 +202,7 @@ func (s *Service) completeUpload(w http.ResponseWriter, c call) error {
 		return err
 	}
 	defer s.lockUpload(id)()
-	o, temp, err := s.join(id, in)
+	o, temp, err := s.join(id, u, in)
 	if err != nil {
 		return err
 	}
@@ -203,8 +225,8 @@ func (s *Service) completeUpload(w http.ResponseWriter, c call) error {
 }
 
 // join copies the parts, in order, into one temporary file.
-func (s *Service) join(id string, in completeRequest) (o object, temp string, err error) {
-	names, err := s.partsOf(id, in)
+func (s *Service) join(id string, u upload, in completeRequest) (o object, temp string, err error) {
+	names, err := s.partsOf(id, u, in)
 	if err != nil {
 		return o, "", err
 	}
@@ -213,8 +235,8 @@ func (s *Service) join(id string, in completeRequest) (o object, temp string, er
 		return o, "", err
 	}
 	sum := md5.New()
-	for _, name := range names {
-		if err = s.appendPart(file, name); err != nil {
+	for i, name := range names {
+		if err = s.appendPart(file, name, in.Part[i]); err != nil {
 			break
 		}
 		digest, _ := hex.DecodeString(path.Base(name)[len(partName(0, "")):])
@@ -237,7 +259,7 @@ func (s *Service) join(id string, in completeRequest) (o object, temp string, er
 }
 
 // partsOf checks the list of parts and gives their files.
-func (s *Service) partsOf(id string, in completeRequest) ([]string, error) {
+func (s *Service) partsOf(id string, u upload, in completeRequest) ([]string, error) {
 	if len(in.Part) == 0 || len(in.Part) > maxParts {
 		return nil, refuse(http.StatusBadRequest, "MalformedXML", fmt.Sprintf("an upload has 1 to %d parts, not %d", maxParts, len(in.Part)))
 	}
@@ -254,6 +276,9 @@ func (s *Service) partsOf(id string, in completeRequest) ([]string, error) {
 		if err != nil || path.Dir(names[i]) != uploadDir(id) {
 			return nil, refuse(http.StatusBadRequest, "InvalidPart", fmt.Sprintf("Part %d with ETag %s could not be found.", p.PartNumber, p.ETag))
 		}
+		if u.Checksum != "" && p.checksums()[u.Checksum] == "" {
+			return nil, refuse(http.StatusBadRequest, "InvalidRequest", fmt.Sprintf("The upload was created with %s; it is missing for part %d.", u.Checksum, p.PartNumber))
+		}
 		if i < len(in.Part)-1 && info.Size() < minPart {
 			return nil, refuse(http.StatusBadRequest, "EntityTooSmall", fmt.Sprintf("Part %d has %d bytes; all parts but the last must have %d.", p.PartNumber, info.Size(), minPart))
 		}
@@ -261,13 +286,26 @@ func (s *Service) partsOf(id string, in completeRequest) ([]string, error) {
 	return names, nil
 }
 
-func (s *Service) appendPart(to *os.File, name string) error {
+// appendPart verifies the checksums that the completion says the part has.
+func (s *Service) appendPart(to *os.File, name string, p completedPart) error {
 	part, err := s.files.root.Open(name)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, part)
-	return errors.Join(err, part.Close())
+	into, sums := []io.Writer{to}, map[string]hash.Hash{}
+	for header := range p.checksums() {
+		sums[header] = checksums[header]()
+		into = append(into, sums[header])
+	}
+	if _, err := io.Copy(io.MultiWriter(into...), part); err != nil {
+		return errors.Join(err, part.Close())
+	}
+	for header, want := range p.checksums() {
+		if got := base64.StdEncoding.EncodeToString(sums[header].Sum(nil)); got != want {
+			return errors.Join(refuse(http.StatusBadRequest, "InvalidPart", fmt.Sprintf("Part %d has the %s %q, not %q.", p.PartNumber, header, got, want)), part.Close())
+		}
+	}
+	return part.Close()
 }
 
 func (s *Service) abortUpload(w http.ResponseWriter, c call) error {

@@ -1,7 +1,7 @@
 package s3_test
 
 import (
-	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -10,75 +10,66 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
-func TestUploadsInParts(t *testing.T) {
-	e := withBucket(t)
-	ctx := t.Context()
-	begin := func(key string) *string {
-		t.Helper()
-		out, err := e.CreateMultipartUpload(ctx, &sdk.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String(key), Metadata: map[string]string{"m": "1"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out.UploadId
+func (e *endpoint) begin(key string) *string {
+	e.t.Helper()
+	out, err := e.CreateMultipartUpload(e.t.Context(), &sdk.CreateMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String(key),
+		ChecksumAlgorithm: types.ChecksumAlgorithmCrc32, Metadata: map[string]string{"m": "1"}})
+	if err != nil {
+		e.t.Fatal(err)
 	}
-	part := func(key string, id *string, number int32, content string) types.CompletedPart {
-		t.Helper()
-		out, err := e.UploadPart(ctx, &sdk.UploadPartInput{Bucket: aws.String(bucket), Key: aws.String(key), UploadId: id, PartNumber: aws.Int32(number), Body: strings.NewReader(content)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return types.CompletedPart{ETag: out.ETag, PartNumber: aws.Int32(number), ChecksumCRC32: out.ChecksumCRC32}
-	}
-	complete := func(key string, id *string, ifNoneMatch *string, parts ...types.CompletedPart) error {
-		out, err := e.CompleteMultipartUpload(ctx, &sdk.CompleteMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String(key), UploadId: id,
-			IfNoneMatch: ifNoneMatch, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}})
-		if err == nil && !strings.HasSuffix(aws.ToString(out.ETag), fmt.Sprintf(`-%d"`, len(parts))) {
-			t.Errorf("etag is %s", aws.ToString(out.ETag))
-		}
-		return err
-	}
-	big := strings.Repeat("0123456789abcdef", 5<<20/16)
+	return out.UploadId
+}
 
-	t.Run("parts become one object, and an upload survives a restart", func(t *testing.T) {
-		id := begin("dir/big")
-		part("dir/big", id, 1, "replaced by the next one")
-		one := part("dir/big", id, 1, big)
-		e.stop()
-		again := start(t, e.dir)
-		e.Client, e.server, e.service, e.stopped = again.Client, again.server, again.service, false
-		again.stopped = true // e stops it
-		two := part("dir/big", id, 2, "end")
-		if err := complete("dir/big", id, nil, one, two); err != nil {
-			t.Fatal(err)
-		}
-		if e.get("dir/big") != big+"end" || e.head("dir/big").Metadata["m"] != "1" {
-			t.Error("the object is not the parts joined")
-		}
-		wantCode(t, complete("dir/big", id, nil, one, two), "NoSuchUpload")
-	})
-	t.Run("If-None-Match does not overwrite", func(t *testing.T) {
-		e.put("there", "first")
-		id := begin("there")
-		p := part("there", id, 1, "second")
-		wantCode(t, complete("there", id, aws.String("*"), p), "PreconditionFailed")
-		if e.get("there") != "first" {
-			t.Error("it was overwritten")
-		}
-	})
-	t.Run("wrong lists of parts are refused", func(t *testing.T) {
-		id := begin("wrong")
-		small, last := part("wrong", id, 1, "small"), part("wrong", id, 2, "last")
-		wantCode(t, complete("wrong", id, nil, small, last), "EntityTooSmall")
-		wantCode(t, complete("wrong", id, nil, last, small), "InvalidPartOrder")
-		wantCode(t, complete("wrong", id, nil, types.CompletedPart{ETag: aws.String("../../x"), PartNumber: aws.Int32(1)}), "InvalidPart")
-		wantCode(t, complete("other", id, nil, last), "NoSuchUpload")
-		if _, err := e.AbortMultipartUpload(ctx, &sdk.AbortMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String("wrong"), UploadId: id}); err != nil {
-			t.Error(err)
-		}
-		wantCode(t, complete("wrong", id, nil, last), "NoSuchUpload")
-		_, err := e.UploadPart(ctx, &sdk.UploadPartInput{Bucket: aws.String(bucket), Key: aws.String("wrong"), UploadId: aws.String("../.."), PartNumber: aws.Int32(1), Body: strings.NewReader("x")})
-		wantCode(t, err, "NoSuchUpload")
-	})
+func (e *endpoint) part(key string, id *string, number int32, content string) types.CompletedPart {
+	e.t.Helper()
+	out, err := e.UploadPart(e.t.Context(), &sdk.UploadPartInput{Bucket: aws.String(bucket), Key: aws.String(key), UploadId: id, PartNumber: &number, Body: strings.NewReader(content)})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return types.CompletedPart{ETag: out.ETag, PartNumber: &number, ChecksumCRC32: out.ChecksumCRC32}
+}
+
+func (e *endpoint) complete(key string, id *string, parts ...types.CompletedPart) error {
+	_, err := e.CompleteMultipartUpload(e.t.Context(), &sdk.CompleteMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String(key), UploadId: id,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}})
+	return err
+}
+
+func TestAnUploadInPartsSurvivesARestart(t *testing.T) {
+	e := withBucket(t)
+	big := strings.Repeat("0123456789abcdef", 5<<20/16)
+	id := e.begin("dir/big")
+	e.part("dir/big", id, 1, "replaced by the next one")
+	one := e.part("dir/big", id, 1, big)
+	e.stop()
+	e = start(t, e.dir)
+	two := e.part("dir/big", id, 2, "end")
+	unsummed := two
+	unsummed.ChecksumCRC32 = nil
+	wantCode(t, e.complete("dir/big", id, one, unsummed), "InvalidRequest")
+	wantCode(t, e.complete("dir/big", id, one, two), "")
+	if e.get("dir/big") != big+"end" || e.head("dir/big").Metadata["m"] != "1" {
+		t.Error("the object is not the parts joined")
+	}
+	if left, _ := os.ReadDir(e.file(".multipart")); len(left) != 0 {
+		t.Errorf("%d uploads are left", len(left))
+	}
+	if n := e.temporary(); n != 0 {
+		t.Errorf("%d temporary files are left", n)
+	}
+}
+
+func TestNamesOfUploadsAndPartsLeadNowhereElse(t *testing.T) {
+	e := withBucket(t)
+	id := e.begin("a")
+	p := e.part("a", id, 1, "x")
+	p.ETag = aws.String("../../x")
+	wantCode(t, e.complete("a", id, p), "InvalidPart")
+	_, err := e.UploadPart(t.Context(), &sdk.UploadPartInput{Bucket: aws.String(bucket), Key: aws.String("a"), UploadId: aws.String("../.."), PartNumber: aws.Int32(1), Body: strings.NewReader("x")})
+	wantCode(t, err, "NoSuchUpload")
+	wrong := e.part("a", id, 1, "y")
+	wrong.ChecksumCRC32 = aws.String("AAAAAA==")
+	wantCode(t, e.complete("a", id, wrong), "InvalidPart")
 	if n := e.temporary(); n != 0 {
 		t.Errorf("%d temporary files are left", n)
 	}

@@ -2,6 +2,7 @@ package s3
 
 import (
 	"bufio"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -22,11 +23,25 @@ type payload struct {
 }
 
 // want is the checksum the client sent; known once the body is read to its end.
-func (p *payload) want() string {
+func (p *payload) want() (string, error) {
+	header := p.header
 	if p.trailer != nil {
-		return p.trailer.trailer.Get(p.checksum)
+		header = p.trailer.trailer
 	}
-	return p.header.Get(p.checksum)
+	sum := header.Get(p.checksum)
+	if p.trailer != nil && sum == "" {
+		return "", refuse(http.StatusBadRequest, "MalformedTrailerError", "The trailer "+p.checksum+" was announced and did not come.")
+	}
+	if !isBase64(sum, checksums[p.checksum]().Size()) {
+		return "", refuse(http.StatusBadRequest, "InvalidRequest", fmt.Sprintf("Value for %s header is invalid: %.100q", p.checksum, sum))
+	}
+	return sum, nil
+}
+
+// isBase64 tells whether text is size bytes in base64.
+func isBase64(text string, size int) bool {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	return err == nil && len(raw) == size
 }
 
 func newPayload(r *http.Request) (*payload, error) {
@@ -60,11 +75,16 @@ func newPayload(r *http.Request) (*payload, error) {
 	return p, nil
 }
 
+// minChunk is the service's limit of all chunks but the last.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
+const minChunk = 8 << 10
+
 // chunked reads "<hex size>[;extension]\r\n<bytes>\r\n" until a size of 0, then
 // trailer lines until an empty one or the end.
 type chunked struct {
 	in      *bufio.Reader
-	left    int64 // of the chunk being read
+	size    int64 // of the chunk being read
+	left    int64 // of it
 	started bool
 	done    bool
 	got     int64
@@ -107,7 +127,10 @@ func (c *chunked) next() error {
 	if err != nil || size < 0 {
 		return malformed(fmt.Sprintf("chunk size %.20q", digits))
 	}
-	c.left = size
+	if size > 0 && c.size > 0 && c.size < minChunk {
+		return refuse(http.StatusForbidden, "InvalidChunkSizeError", fmt.Sprintf("Only the last chunk may have less than %d bytes, not one of %d.", minChunk, c.size))
+	}
+	c.size, c.left = size, size
 	if size > 0 {
 		return nil
 	}

@@ -2,12 +2,9 @@ package s3_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,78 +50,6 @@ func TestAnObjectIsAPlainFileAndComesBackWithItsMetadata(t *testing.T) {
 	}
 }
 
-func TestOneWriterWinsEachRaceForAKey(t *testing.T) {
-	e := withBucket(t)
-	for round := range 10 {
-		key := fmt.Sprintf("dir/race-%d", round)
-		var wins atomic.Int64
-		var winner atomic.Value
-		var wg sync.WaitGroup
-		for writer := range 8 {
-			wg.Go(func() {
-				body := strings.Repeat(fmt.Sprint(writer), 1000)
-				_, err := e.try(key, body, func(in *sdk.PutObjectInput) { in.IfNoneMatch = aws.String("*") })
-				switch code(err) {
-				case "":
-					wins.Add(1)
-					winner.Store(body)
-				case "PreconditionFailed":
-				default:
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if wins.Load() != 1 || e.get(key) != winner.Load() {
-			t.Errorf("round %d: %d winners, object begins with %.3s", round, wins.Load(), e.get(key))
-		}
-	}
-	if n := e.temporary(); n != 0 {
-		t.Errorf("%d temporary files are left", n)
-	}
-}
-
-func TestConditionalWrites(t *testing.T) {
-	e := withBucket(t)
-	e.put("a", "one")
-	for _, c := range []struct {
-		name        string
-		key         string
-		ifMatch     string
-		ifNoneMatch string
-		want        string
-		after       string
-	}{
-		{"If-None-Match refuses an object that exists", "a", "", "*", "PreconditionFailed", "one"},
-		{"If-Match refuses another etag", "a", etagOf("two"), "", "PreconditionFailed", "one"},
-		{"If-Match lets the right etag pass", "a", etagOf("one"), "", "", "new"},
-		{"If-Match takes an etag without quotes", "a", strings.Trim(etagOf("new"), `"`), "", "", "new"},
-		{"If-Match finds no object", "b", etagOf("one"), "", "NoSuchKey", ""},
-		{"If-None-Match creates", "c", "", "*", "", "new"},
-		{"If-None-Match with an etag is refused loudly", "d", "", etagOf("one"), "NotImplemented", ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := e.try(c.key, "new", func(in *sdk.PutObjectInput) {
-				if c.ifMatch != "" {
-					in.IfMatch = aws.String(c.ifMatch)
-				}
-				if c.ifNoneMatch != "" {
-					in.IfNoneMatch = aws.String(c.ifNoneMatch)
-				}
-			})
-			wantCode(t, err, c.want)
-			if c.after == "" {
-				_, err := e.HeadObject(t.Context(), &sdk.HeadObjectInput{Bucket: aws.String(bucket), Key: aws.String(c.key)})
-				wantCode(t, err, "NotFound")
-				return
-			}
-			if got := e.get(c.key); got != c.after {
-				t.Errorf("object is %q, want %q", got, c.after)
-			}
-		})
-	}
-}
-
 func TestAFilePutByHandIsAnObject(t *testing.T) {
 	e := withBucket(t)
 	e.put("a", "old!")
@@ -136,6 +61,9 @@ func TestAFilePutByHandIsAnObject(t *testing.T) {
 		}
 		_, err := e.try(key, "x", func(in *sdk.PutObjectInput) { in.IfNoneMatch = aws.String("*") })
 		wantCode(t, err, "PreconditionFailed")
+	}
+	if n := e.temporary(); n != 0 {
+		t.Errorf("%d temporary files of refused writes are left", n)
 	}
 }
 

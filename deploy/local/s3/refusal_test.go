@@ -56,6 +56,17 @@ func TestKeysThatADirectoryCannotHoldAreRefused(t *testing.T) {
 	}
 }
 
+func TestRangesThatTheServiceWouldIgnoreAreRefused(t *testing.T) {
+	e := withBucket(t)
+	e.put("a", "0123456789")
+	for header, want := range map[string]string{"bytes=5-4": "InvalidArgument", "bytes=0-1,3-4": "NotImplemented", "lines=0-1": "NotImplemented"} {
+		t.Run(header, func(t *testing.T) {
+			_, err := e.GetObject(t.Context(), &sdk.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("a"), Range: aws.String(header)})
+			wantCode(t, err, want)
+		})
+	}
+}
+
 func TestFaults(t *testing.T) {
 	e := withBucket(t)
 	rule := func(r fault.Rule) {

@@ -27,7 +27,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const bucket = "lake"
 
 // endpoint is a service on a port, with a client that does not retry.
-
 type endpoint struct {
 	*sdk.Client
 	t       *testing.T
@@ -61,11 +60,8 @@ func start(t *testing.T, dir string) *endpoint {
 }
 
 // plainBodies hides a request body's WriteTo, which in smithy-go v1.28.8 can
-
 // make the transport cut a connection under the answer being read: WriteTo of a
-
 // body that was closed in the meantime returns io.EOF as an error.
-
 type plainBodies struct{ http.RoundTripper }
 
 func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -134,7 +130,6 @@ func (e *endpoint) file(parts ...string) string {
 }
 
 // byHand puts a file into the bucket's directory without the service.
-
 func (e *endpoint) byHand(key, content string) {
 	e.t.Helper()
 	name := e.file(bucket, key)
@@ -179,7 +174,6 @@ func etagOf(content string) string {
 }
 
 // temporary counts what is being written.
-
 func (e *endpoint) temporary() int {
 	e.t.Helper()
 	entries, err := os.ReadDir(e.file(".tmp"))
@@ -188,5 +182,3 @@ func (e *endpoint) temporary() int {
 	}
 	return len(entries)
 }
-
-// list gives the keys and common prefixes of all pages.

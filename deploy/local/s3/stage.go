@@ -56,6 +56,9 @@ func (s *Service) stage(r *http.Request) (staged, error) {
 }
 
 func (s *Service) receive(body *payload, wantMD5 string) (st staged, err error) {
+	if wantMD5 != "" && !isBase64(wantMD5, md5.Size) {
+		return staged{}, refuse(http.StatusBadRequest, "InvalidDigest", fmt.Sprintf("The Content-MD5 you specified is not valid: %.100q", wantMD5))
+	}
 	file, temp, err := s.files.create()
 	if err != nil {
 		return staged{}, err
@@ -84,15 +87,27 @@ func (s *Service) receive(body *payload, wantMD5 string) (st staged, err error) 
 	if wantMD5 != "" && wantMD5 != base64.StdEncoding.EncodeToString(st.md5) {
 		return st, refuse(http.StatusBadRequest, "BadDigest", "The Content-MD5 you specified did not match what was received.")
 	}
-	if check != nil {
-		got := base64.StdEncoding.EncodeToString(check.Sum(nil))
-		if want := body.want(); got != want {
-			return st, refuse(http.StatusBadRequest, "BadDigest", fmt.Sprintf("The %s you specified, %q, did not match what was received, %q.", body.checksum, want, got))
-		}
-		st.checksum = map[string]string{body.checksum: got}
+	if st.checksum, err = body.verify(check); err != nil {
+		return st, err
 	}
 	st.modified, err = s.stamp(temp)
 	return st, err
+}
+
+// verify holds what was received against the checksum that the client sent, and
+// gives that as the header to keep. check is nil when it sent none.
+func (p *payload) verify(check hash.Hash) (map[string]string, error) {
+	if check == nil {
+		return nil, nil
+	}
+	want, err := p.want()
+	if err != nil {
+		return nil, err
+	}
+	if got := base64.StdEncoding.EncodeToString(check.Sum(nil)); got != want {
+		return nil, refuse(http.StatusBadRequest, "BadDigest", fmt.Sprintf("The %s you specified, %q, did not match what was received, %q.", p.checksum, want, got))
+	}
+	return map[string]string{p.checksum: want}, nil
 }
 
 // stamp gives a file a modification time that no other file of this process
