@@ -29,8 +29,9 @@ func newRoot() *cobra.Command {
 	consume.AddCommand(newConsumeLake())
 	conf := &cobra.Command{Use: "config", Short: "Look at the configuration", RunE: needsSubcommand}
 	conf.AddCommand(newConfigCheck())
-	root.AddCommand(newLocal(), newForward(), consume, conf, newVersion())
+	root.AddCommand(newLocal(), newForward(), consume, newPipe(), conf, newCompletion(), newVersion())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return app.Faultf("%w (see --help)", err) })
+	complete(root)
 	return root
 }
 
@@ -47,16 +48,18 @@ func needsSubcommand(cmd *cobra.Command, args []string) error {
 	return app.Faultf("%s knows no command %q, only %s", cmd.CommandPath(), args[0], strings.Join(names, ", "))
 }
 
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return app.Faultf("%s takes no argument %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
 // addFlags gives cmd the common flags and one flag for each of named: flag name →
 // key and help.
 func addFlags(cmd *cobra.Command, named map[string][2]string) *flags {
 	f := &flags{keys: make(map[string]*string)}
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return app.Faultf("%s takes no argument %q", cmd.CommandPath(), args[0])
-		}
-		return nil
-	}
+	cmd.Args = noArgs
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file, YAML (default $TRIBUTARY_CONFIG)")
 	cmd.Flags().StringArrayVar(&f.sets, "set", nil, "set one key, such as lake.group.policy.max_age=1m; may be repeated")
 	all := map[string][2]string{

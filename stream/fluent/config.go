@@ -133,16 +133,19 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// address is a socket to listen on, in the words of package net.
+// address is a socket in the words of package net.
 type address struct{ network, name string }
 
-func parseListen(s string) (address, error) {
+func parseListen(s string) (address, error) { return parseAddress("listen", s) }
+
+// parseAddress names key in its error.
+func parseAddress(key, s string) (address, error) {
 	network, name, ok := strings.Cut(s, "://")
 	switch {
 	case !ok || name == "" || (network != "tcp" && network != "unix"):
-		return address{}, fmt.Errorf("listen %q: must be tcp://host:port or unix:///path", s)
+		return address{}, fmt.Errorf("%s %q: must be tcp://host:port or unix:///path", key, s)
 	case network == "tcp" && !strings.Contains(name, ":"):
-		return address{}, fmt.Errorf("listen %q: the port is missing, as in tcp://%s:24224", s, name)
+		return address{}, fmt.Errorf("%s %q: the port is missing, as in tcp://%s:24224", key, s, name)
 	}
 	return address{network, name}, nil
 }

@@ -1,13 +1,14 @@
-// Package fluent is a Forward protocol server: it takes events from Docker's
+// Package fluent speaks the Forward protocol. Server takes events from Docker's
 // fluentd log driver, Fluent Bit, Fluentd and the fluent-logger libraries, over
-// TCP and unix sockets, and hands them to a Store.
+// TCP and unix sockets, and hands them to a Store. Client is the other side: it
+// sends chunks of entries, and again until they are acked.
 //
 // Words: a request is one message of the protocol, in one of its modes; an entry
 // is one [time, record] pair of a request; a record is the msgpack map of an
 // event (not to be mixed up with a Kinesis record, which this package does not
 // know); a chunk is the id by which a client asks for an ack.
 //
-// # Contract
+// # Contract of the server
 //
 // Every event of a request reaches the Store, in order, with the record's bytes
 // as they came. Docker's pieces of cut lines are events like all others. A
@@ -30,7 +31,18 @@
 //     arrival, and is counted. A time that is nil or zero means arrival, as in
 //     Fluentd, and is not a fault.
 //
-// # Memory
+// # Contract of the client
+//
+// A chunk is done when its ack has come. Several are under way on one connection
+// and are acked in any order. When the connection breaks, says something that is
+// no ack of theirs, or is silent for too long, all that is not acked goes out again on
+// a new one: in the order in which it was handed over, under the same ids. A
+// server that remembers ids stores each once, and in that order too, even while
+// its side of the old connection is still storing: whichever connection brings a
+// chunk first has brought the chunks before it, or they were acked. The
+// client holds at most MaxPendingBytes.
+//
+// # Memory of the server
 //
 // A connection owns a buffer of ReadBufferBytes. What a larger, compressed or
 // event-rich request takes beyond it is borrowed from a budget shared by all

@@ -50,10 +50,10 @@ func newRegistry() *prometheus.Registry {
 	return reg
 }
 
-// columns is the terminal's width now.
-func columns() int {
+// Columns is the terminal's width now.
+func Columns() int {
 	width, _, err := term.GetSize(int(os.Stderr.Fd()))
-	if err != nil {
+	if err != nil || width <= 0 { // a terminal without a size, as of a remote command
 		return 80
 	}
 	return width
@@ -64,7 +64,7 @@ func columns() int {
 func Execute(ctx context.Context, s *Settings, opts fx.Option) error {
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	var out io.Writer = os.Stderr
-	progress := NewProgress(os.Stderr, columns)
+	progress := NewProgress(os.Stderr, Columns)
 	if terminal {
 		out = progress
 	}

@@ -28,6 +28,8 @@ func Explain(err error) error {
 	switch {
 	case err == nil || errors.As(err, &fault):
 		return err
+	case errors.As(err, &op) && op.Op != "listen":
+		return err
 	case errors.Is(err, syscall.EADDRINUSE) && errors.As(err, &op):
 		return Faultf("%s is in use by another process: stop that one, or choose another address (%s)", op.Addr, addressKeys)
 	case errors.Is(err, syscall.EACCES) && errors.As(err, &op):

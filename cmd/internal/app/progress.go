@@ -57,24 +57,36 @@ func (p *Progress) draw(line string) {
 // Run redraws from the registry's figures until ctx ends, and then leaves the last
 // figures standing.
 func (p *Progress) Run(ctx context.Context, reg prometheus.Gatherer) error {
+	var before figures
+	p.Show(ctx, func(over time.Duration) string {
+		now := read(reg)
+		text := now.text(before, over)
+		before = now
+		return text
+	})
+	return nil
+}
+
+// Show redraws what line returns until ctx ends, and then leaves it standing. line
+// is told how long ago it was asked before; 0 for the last time, when there is no
+// rate to show.
+func (p *Progress) Show(ctx context.Context, line func(over time.Duration) string) {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	var before figures
 	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
-			p.draw(read(reg).text(before, 0))
+			p.draw(line(0))
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.line = ""
 			_, _ = io.WriteString(p.out, "\n")
-			return nil
+			return
 		case <-tick.C:
 		}
-		now := read(reg)
-		p.draw(now.text(before, time.Since(last)))
-		before, last = now, time.Now()
+		p.draw(line(time.Since(last)))
+		last = time.Now()
 	}
 }
 
@@ -117,22 +129,22 @@ func (f figures) text(before figures, over time.Duration) string {
 	if f.forwards {
 		rate := ""
 		if over > 0 {
-			rate = fmt.Sprintf(" (%s/s)", group((f.lines-before.lines)/over.Seconds()))
+			rate = fmt.Sprintf(" (%s/s)", Group((f.lines-before.lines)/over.Seconds()))
 		}
-		parts = append(parts, group(f.lines)+" lines in"+rate, group(f.records)+" records")
+		parts = append(parts, Group(f.lines)+" lines in"+rate, Group(f.records)+" records")
 	}
 	if f.consumes {
-		parts = append(parts, group(f.events)+" events read", fmt.Sprintf("lag %.1fs", f.lag),
-			group(f.rows)+" rows in "+group(f.objects)+" objects")
+		parts = append(parts, Group(f.events)+" events read", fmt.Sprintf("lag %.1fs", f.lag),
+			Group(f.rows)+" rows in "+Group(f.objects)+" objects")
 	}
 	if f.rejects > 0 {
-		parts = append(parts, group(f.rejects)+" REJECTS")
+		parts = append(parts, Group(f.rejects)+" REJECTS")
 	}
 	return strings.Join(parts, " · ")
 }
 
-// group writes 1234567 as 1,234,567.
-func group(v float64) string {
+// Group writes 1234567 as 1,234,567.
+func Group(v float64) string {
 	s := fmt.Sprintf("%.0f", v)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
