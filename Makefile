@@ -2,7 +2,7 @@
 # that is none (go.dev/issue/75804). For long runs: make fuzz FUZZTIME=10m
 FUZZTIME ?= 20000x
 
-.PHONY: build run test test-contract race fuzz lint bench clean
+.PHONY: build run test test-contract race fuzz lint bench microbench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --always --dirty 2>/dev/null || echo unknown)" -o bin/tributary ./cmd/tributary
@@ -46,9 +46,18 @@ lint:
 	test -z "$$(gofmt -l .)"
 	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
+# What the product takes, stage by stage: a table here, the figures in bench.json
+# (which a quick one leaves as it is).
+#   make bench BENCH=quick            in less than a minute, to see that it works
+#   make bench COMPARE=old.json       and how the ratios have changed since
+#   make bench BENCHFLAGS='-sizes 500 -parts stages -profile bin/profiles'
 bench:
+	CGO_ENABLED=0 go run -trimpath ./cmd/internal/bench $(if $(filter quick,$(BENCH)),-quick,-o bench.json) \
+	  $(if $(COMPARE),-compare $(COMPARE)) $(BENCHFLAGS)
+
+# Encoders, decoders and other parts one by one.
+microbench:
 	go test -run '^$$' -bench . -benchmem ./...
-	go test -count=1 -v -run TestEachLineBecomesOneRow ./cmd/internal/e2e
 
 clean:
 	rm -rf bin data

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,9 @@ import (
 // AdminConfig is where /metrics and /healthz are served.
 type AdminConfig struct {
 	Listen string `koanf:"listen" json:"listen"` // host:port; empty: not at all
+	// Pprof serves the runtime's profiles below /debug/pprof as well. They tell the
+	// command line and what functions run: not for an address that others reach.
+	Pprof bool `koanf:"pprof" json:"pprof"`
 }
 
 // Admin serves /metrics, /healthz and a page that names them.
@@ -50,6 +54,9 @@ func (a *Admin) Run(ctx context.Context) error {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprint(w, `<!doctype html><html lang="en"><title>Tributary</title><h1>Tributary</h1><p><a href="/metrics">metrics</a> · <a href="/healthz">health</a></p></html>`)
 	})
+	if a.cfg.Pprof {
+		profiles(mux)
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	stopped := make(chan struct{})
 	go func() {
@@ -67,4 +74,14 @@ func (a *Admin) Run(ctx context.Context) error {
 	}
 	<-stopped
 	return nil
+}
+
+// profiles are what "go tool pprof" asks for. Importing the package also fills
+// http.DefaultServeMux, which nobody here serves.
+func profiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // names the others, and serves them all but:
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }

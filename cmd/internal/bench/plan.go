@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A plan is how much is measured.
+type plan struct {
+	seed         uint64
+	runs         int
+	sizes        []int
+	lines        map[int]int64 // by size
+	shards       int           // limits off
+	connections  int
+	readPasses   int
+	parts        []string
+	slowFor      time.Duration
+	limitsWarm   time.Duration
+	limitsFor    time.Duration
+	ceilingBytes int64
+	judged       bool // long enough for speed and lag to be held against their targets
+}
+
+// Parts of a benchmark.
+const (
+	partStages = "stages"
+	partSlow   = "slow"
+	partLimits = "limits"
+)
+
+// fullPlan takes some seven minutes on two cores. A run of the smallest lines is
+// long enough for lanes to open (two seconds of load) and for a median to mean
+// something; larger lines make as many bytes.
+func fullPlan() plan {
+	return plan{
+		seed: 1, runs: 3, sizes: []int{500, 4 << 10, 40 << 10},
+		lines:  map[int]int64{500: 800_000, 4 << 10: 100_000, 40 << 10: 10_000},
+		shards: 4, connections: 8, readPasses: 3,
+		parts:   []string{partStages, partSlow, partLimits},
+		slowFor: 25 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second,
+		ceilingBytes: 256 << 20, judged: true,
+	}
+}
+
+// quickPlan shows in less than a minute that everything works. Its figures mean
+// little.
+func quickPlan() plan {
+	p := fullPlan()
+	p.runs, p.readPasses, p.judged = 1, 1, false
+	p.lines = map[int]int64{500: 20_000, 4 << 10: 4_000, 40 << 10: 400}
+	p.slowFor, p.limitsWarm, p.limitsFor = 4*time.Second, 3*time.Second, 6*time.Second
+	p.ceilingBytes = 16 << 20
+	return p
+}
+
+// choose narrows the plan to what a person asks for; empty means all.
+func (p *plan) choose(sizes, parts string, runs int) error {
+	if sizes != "" {
+		p.sizes = nil
+		for text := range strings.SplitSeq(sizes, ",") {
+			size, err := strconv.Atoi(text)
+			if err != nil || p.lines[size] == 0 {
+				return fmt.Errorf("-sizes: %q is none of 500, 4096, 40960", text)
+			}
+			p.sizes = append(p.sizes, size)
+		}
+	}
+	if parts != "" {
+		p.parts = strings.Split(parts, ",")
+		for _, part := range p.parts {
+			if !slices.Contains(fullPlan().parts, part) {
+				return fmt.Errorf("-parts: %q is none of %s", part, strings.Join(fullPlan().parts, ", "))
+			}
+		}
+	}
+	if runs < 0 || runs > 100 {
+		return fmt.Errorf("-runs: %d is not within 1 and 100", runs)
+	}
+	if runs > 0 {
+		p.runs = runs
+	}
+	return nil
+}
+
+func (p *plan) has(part string) bool { return slices.Contains(p.parts, part) }

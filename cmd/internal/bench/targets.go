@@ -1,0 +1,53 @@
+package main
+
+import "fmt"
+
+const (
+	wantChain = 40_000    // lines of 500 B per second, shard limits off
+	wantRSS   = 400 << 20 // of each process
+	wantSlow  = 0.4       // bytes into Kinesis per log byte at 8 KB/s
+)
+
+// targets judges what was measured; what was left out has no row.
+func (r *Report) targets() (out []Target) {
+	if s := r.stage(stageChain, 500); s != nil {
+		out = append(out, Target{
+			"whole chain, 500 B lines, shard limits off", fmt.Sprintf("at least %s lines/s", group(wantChain)),
+			group(s.LinesPerSecond) + " lines/s", s.LinesPerSecond >= wantChain,
+		})
+	}
+	if l := r.Limits; l != nil {
+		out = append(out, Target{
+			"lag with shard limits on", "does not grow",
+			fmt.Sprintf("%+.3f s/s, %.2f s then %.2f s", l.Slope, l.LagFirst, l.LagLast), !l.Grows,
+		})
+	}
+	return append(out, r.peaks()...)
+}
+
+// peaks has a row for each process of the product, with its highest peak.
+func (r *Report) peaks() (out []Target) {
+	most := make(map[string]int64)
+	for _, run := range r.Runs {
+		for _, p := range run.Processes {
+			most[p.Process] = max(most[p.Process], p.PeakRSS)
+		}
+	}
+	for _, name := range []string{processForwarder, processLake, processEndpoints, processReader, processLoad} {
+		if peak := most[name]; peak > 0 { // 0: it ended before anyone looked
+			out = append(out, Target{
+				"peak memory of " + name, fmt.Sprintf("below %d MiB", wantRSS>>20), fmt.Sprintf("%d MiB", peak>>20), peak < wantRSS,
+			})
+		}
+	}
+	return out
+}
+
+// group writes 1234567 as 1,234,567.
+func group(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
