@@ -167,8 +167,22 @@ func (p *Process) Wait(within time.Duration) error {
 	}
 }
 
-// Freeze is SIGSTOP: the process keeps its connections and does nothing.
-func (p *Process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+// Freeze is SIGSTOP: the process keeps its connections and does nothing. It returns
+// when the process stands still: the signal reaches one thread first, and the others
+// may answer a call after it was sent.
+func (p *Process) Freeze() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	pid := p.latest().cmd.Process.Pid
+	for tries := 0; !stopped(pid); tries++ {
+		if tries == 1000 || !p.Running() {
+			return fmt.Errorf("freeze %s: it does not stop", p.Name)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
 
 // Thaw is SIGCONT.
 func (p *Process) Thaw() error { return p.signal(syscall.SIGCONT) }

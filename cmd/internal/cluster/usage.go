@@ -78,3 +78,22 @@ func cpuTime(pid int) time.Duration {
 	}
 	return time.Duration(user+system) * clockTick
 }
+
+// stopped reports whether every thread of a process stands still, by proc(5).
+func stopped(pid int) bool {
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return false
+	}
+	for _, t := range threads {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/stat", pid, t.Name()))
+		if err != nil {
+			continue // it has ended
+		}
+		state := bytes.TrimSpace(text[bytes.LastIndexByte(text, ')')+1:])
+		if !bytes.HasPrefix(state, []byte("T")) {
+			return false
+		}
+	}
+	return true
+}
