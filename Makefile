@@ -2,7 +2,11 @@
 # that is none (go.dev/issue/75804). For long runs: make fuzz FUZZTIME=10m
 FUZZTIME ?= 20000x
 
-.PHONY: build run test test-contract race fuzz lint bench microbench clean
+# Of "make soak": 0 is a seed by chance; the run tells it.
+SEED ?= 0
+DURATION ?= 10m
+
+.PHONY: build run test test-contract race fuzz soak lint bench microbench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --always --dirty 2>/dev/null || echo unknown)" -o bin/tributary ./cmd/tributary
@@ -41,6 +45,9 @@ race:
 fuzz:
 	@set -e; grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | while IFS=: read f t; do \
 	  go test -run '^$$' -fuzz "^$${t#func }\$$" -fuzztime $(FUZZTIME) $$(dirname $$f); done
+
+soak:
+	go test -race -count=1 -timeout 0 -v -run TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION)
 
 lint:
 	test -z "$$(gofmt -l .)"

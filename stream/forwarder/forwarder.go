@@ -79,6 +79,8 @@ type run struct {
 	lanes   *laneSet
 	tracker *tracker
 	idle    atomic.Bool  // the pump has read all there is
+	deaf    atomic.Bool  // the listeners close or are closed: no silence means anything
+	held    atomic.Int64 // entries that open lines hold, as the pump last saw
 	arrived atomic.Int64 // bytes made durable
 
 	mu      sync.Mutex
@@ -162,6 +164,10 @@ func (f *run) work(ctx context.Context, server *fluent.Server, ghosts []*ghost) 
 	f.waitFor(ctx, failed, nil)
 	f.log.Info("forwarder stops", "listen_grace", f.cfg.ListenGrace)
 	f.waitFor(failed, failed, time.After(f.cfg.ListenGrace))
+	// From here on the rest of a line cannot come, however alive its container is.
+	// Ended now, a line in flight would be delivered in two fragments at every
+	// restart; its beginning is safe in the spool and waits there for its end.
+	f.deaf.Store(true)
 	stopServer()
 	stopGrowing()
 	f.drain(failed)
@@ -223,7 +229,8 @@ func (f *run) endLanes(e schema.Epoch) {
 	}
 }
 
-// drain waits until everything in the spool is stored, or DrainTimeout.
+// drain waits until everything in the spool is stored, lines without their end
+// excepted, or DrainTimeout.
 func (f *run) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.DrainTimeout)
 	defer cancel()
@@ -247,9 +254,10 @@ func (f *run) drain(ctx context.Context) {
 	}
 }
 
-// drained reports whether the pump has read all and all of it is stored.
+// drained reports whether the pump has read all and all of it is stored, apart from
+// what lies behind the first piece of a line that stays open.
 func (f *run) drained() bool {
-	return f.idle.Load() && f.tracker.undone() == 0
+	return f.idle.Load() && f.tracker.undone() == int(f.held.Load())
 }
 
 func (f *run) hurry() {

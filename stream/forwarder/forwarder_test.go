@@ -152,9 +152,15 @@ func (s *station) await(what string, ok func() bool) {
 
 func dial(t *testing.T, addr string) *fluentclient.Fluent {
 	t.Helper()
+	return dialWith(t, addr, fluentclient.Config{RequestAck: true, SubSecondPrecision: true})
+}
+
+func dialWith(t *testing.T, addr string, cfg fluentclient.Config) *fluentclient.Fluent {
+	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
 	n, _ := strconv.Atoi(port)
-	c, err := fluentclient.New(fluentclient.Config{FluentHost: host, FluentPort: n, RequestAck: true, SubSecondPrecision: true})
+	cfg.FluentHost, cfg.FluentPort = host, n
+	c, err := fluentclient.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +233,43 @@ func TestPiecesAreJoinedAcrossARestart(t *testing.T) {
 	}
 	if got := s.out.lines(); len(got) != 2 || got["other"] != 1 {
 		t.Fatalf("got %v", got)
+	}
+}
+
+func TestAStopDoesNotCutTheLineInFlight(t *testing.T) {
+	s := newStation(t)
+	s.cfg.DrainTimeout = time.Minute // an open line must not make a stop wait for it
+	c := dial(t, s.start())
+	post(t, c, pieceOf("p", 1, false, "be"))
+	post(t, c, map[string]string{"container_id": "c2", "log": "other"})
+	// The other container keeps the server reading for longer than a silent line
+	// stays open.
+	other := dialWith(t, s.f.Addrs()[0].String(), fluentclient.Config{RequestAck: true, MaxRetry: 1, RetryWait: 1})
+	talking, quiet := context.WithCancel(t.Context())
+	var talk sync.WaitGroup
+	talk.Go(func() {
+		for talking.Err() == nil && other.Post("app", map[string]string{"container_id": "c2", "log": "more"}) == nil {
+			<-time.After(time.Millisecond)
+		}
+	})
+	s.await("the other line", func() bool { return s.out.lines()["other"] == 1 && s.out.lines()["more"] > 0 })
+	time.AfterFunc(3*s.cfg.PartialTimeout, quiet)
+	began := time.Now()
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	talk.Wait()
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+	if n := s.out.lines()["be"]; n != 0 {
+		t.Fatal("the stop cut the line")
+	}
+	c = dial(t, s.start())
+	post(t, c, pieceOf("p", 2, true, "gin"))
+	s.await("the joined line", func() bool { return s.out.lines()["begin"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
 	}
 }
 

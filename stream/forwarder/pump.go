@@ -69,9 +69,9 @@ func (p *pump) next(ctx context.Context) (item spool.Item, head bool, err error)
 	return item, false, err
 }
 
-// tick lets the rejoiner's clock go on while the pump keeps up, and asks for
-// close markers. A tick never counts for more than twice its length: what a
-// stalled process slept through is no silence of the containers.
+// tick lets the rejoiner's clock go on while the pump keeps up and the listeners
+// are open, and asks for close markers. A tick never counts for more than twice its
+// length: what a stalled process slept through is no silence of the containers.
 func (p *pump) tick(keepsUp bool) error {
 	now := time.Now()
 	elapsed := now.Sub(p.lastTick)
@@ -79,7 +79,7 @@ func (p *pump) tick(keepsUp bool) error {
 		return nil
 	}
 	p.lastTick = now
-	if !keepsUp {
+	if !keepsUp || p.f.deaf.Load() {
 		return nil
 	}
 	for _, l := range p.rejoiner.tick(min(elapsed, 2*tickEvery)) {
@@ -93,6 +93,7 @@ func (p *pump) tick(keepsUp bool) error {
 
 // showOpen shows what rejoining holds.
 func (p *pump) showOpen() {
+	p.f.held.Store(int64(p.rejoiner.held))
 	p.f.metrics.openLines.Set(float64(len(p.rejoiner.open)))
 	p.f.metrics.openBytes.Set(float64(p.rejoiner.bytes))
 }

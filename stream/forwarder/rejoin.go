@@ -58,6 +58,7 @@ type rejoiner struct {
 	tracker *tracker
 	open    map[string]*openLine
 	bytes   int64
+	held    int // entries of open lines, ghosts not counted
 
 	// clock advances only while the pump keeps up with what arrives. A pause of the
 	// whole pipeline (Kinesis away, spool full) must not close lines whose next
@@ -93,6 +94,7 @@ func (r *rejoiner) add(p piece) (joined, bool) {
 	}
 	l.touched, l.recent = r.clock, p.recent
 	l.indexes = append(l.indexes, p.index)
+	r.held++
 	size := int64(len(p.data))
 	if l.repeated(p) {
 		// A client without acks sends the piece again after a broken write, whose
@@ -155,6 +157,7 @@ func (r *rejoiner) closed(key string, index, position uint64) (joined, bool) {
 	}
 	l.flags |= schema.FlagIncomplete
 	l.indexes = append(l.indexes, index)
+	r.held++
 	l.steps = append(l.steps, step{position, 0})
 	return r.finish(l, position), true
 }
@@ -170,6 +173,7 @@ func (r *rejoiner) finish(l *openLine, end uint64) joined {
 
 func (r *rejoiner) drop(l *openLine) {
 	r.bytes -= l.size
+	r.held -= len(l.indexes) // a ghost has none
 	delete(r.open, l.key)
 }
 

@@ -27,6 +27,7 @@ type tracker struct {
 	mu      sync.Mutex
 	entries []entry // entries[i] has index base+i; the first is not done
 	base    uint64
+	waiting int    // entries that are not done
 	end     uint64 // the position after the last entry added
 	spans   []*ghost
 }
@@ -61,16 +62,18 @@ func (t *tracker) add(position, after uint64) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.entries = append(t.entries, entry{position: position})
+	t.waiting++
 	t.end = after
 	return t.base + uint64(len(t.entries)) - 1
 }
 
-// done marks entries as stored, or as nothing to store.
+// done marks entries as stored, or as nothing to store; each once.
 func (t *tracker) done(indexes ...uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, i := range indexes {
 		t.entries[i-t.base].done = true
+		t.waiting--
 	}
 	n := 0
 	for n < len(t.entries) && t.entries[n].done {
@@ -101,7 +104,7 @@ func (t *tracker) haunt(g *ghost, s step) {
 func (t *tracker) undone() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.entries)
+	return t.waiting
 }
 
 // cursor returns the position before which everything is done, and the state to

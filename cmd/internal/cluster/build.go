@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -25,11 +26,21 @@ func Build(dir string, flags ...string) (string, error) {
 	return out, nil
 }
 
+// Ports below those that Linux gives to outgoing connections (32768 and up, see
+// ip(7)): while a process is down, its port must not become somebody's end of a
+// connection. A client that keeps trying to connect to it can even get connected to
+// itself, and the process could not start again.
+const firstPort, lastPort = 10_000, 32_767
+
 // FreeAddr returns an address of 127.0.0.1 that nobody listens on.
 func FreeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	var l net.Listener
+	var err error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort+1))
+		if l, err = net.Listen("tcp", addr); err == nil {
+			return addr, l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("find a free port: %w", err)
 }

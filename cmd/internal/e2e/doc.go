@@ -1,4 +1,16 @@
-// Package e2e starts the real binary as processes, feeds it with the client
-// library that Docker itself uses, kills and troubles it, and counts numbered
-// lines in the lake, read by a library that did not write it.
+// Package e2e starts the real binary as processes, feeds it with the client library
+// that Docker itself uses, kills and troubles it, and counts numbered lines in every
+// destination, read by a library that did not write it.
+//
+// A [System] is the processes of one test, apart or all in one. A [Schedule] is what
+// happens to them, drawn from a seed: who is killed, interrupted or stopped, when
+// and for how long; when the services fail, and how; when a shard is split. A
+// [Ledger] notes which lines were begun and which were acked, and judges a
+// destination: every acked line is there once, byte for byte and in its kind, and one
+// that was never acked is there once at most. A destination says how often it has
+// each line; [Lake] is one.
+//
+// What a schedule does is the same for the same seed; how the processes meet it is
+// not. So a failing run prints its seed, what was done and when, the figures and the
+// last output of each process, and the lines that are missing or doubled.
 package e2e

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fluent/fluent-logger-golang/fluent"
+	"golang.org/x/sync/errgroup"
 )
 
 // Container logs to a forwarder as the Docker driver does for one container: one
@@ -44,7 +45,9 @@ func NewContainer(addr string, number int, ack bool) (*Container, error) {
 	client, err := fluent.New(fluent.Config{
 		FluentHost: host, FluentPort: p, RequestAck: ack, SubSecondPrecision: true,
 		RetryWait: 50, MaxRetryWait: 500, MaxRetry: 10_000, // Docker retries 2^31-1 times
-		WriteTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
+		// Shorter than forwarders are stopped: what such a client has given up the
+		// forwarder finds in its socket all the same, and meets again when it is resent.
+		WriteTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second,
 	})
 	if err != nil {
 		return nil, err
@@ -98,11 +101,11 @@ func (c *Container) post(at time.Time, record map[string]string) error {
 func (c *Container) Close() error { return c.client.Close() }
 
 // Feed sends lines first to last on connections, each with a goroutine for stdout
-// and one for stderr, and calls acked with each number that Log returned nil for.
-// When ctx ends it stops behind the lines it has begun.
-func Feed(ctx context.Context, addr string, connections, first, last int, ack bool, acked func(n int)) error {
-	var wg sync.WaitGroup
-	errs := make(chan error, 2*connections)
+// and one for stderr, and notes them in the ledger; without acks a line counts as
+// acked when the kernel has taken it. When ctx ends it stops behind the lines it has
+// begun.
+func Feed(ctx context.Context, addr string, connections, first, last int, ack bool, ledger *Ledger) error {
+	var group errgroup.Group
 	for i := range connections {
 		c, err := NewContainer(addr, i, ack)
 		if err != nil {
@@ -110,19 +113,18 @@ func Feed(ctx context.Context, addr string, connections, first, last int, ack bo
 		}
 		defer c.Close()
 		for j, source := range []string{"stdout", "stderr"} {
-			wg.Go(func() {
+			group.Go(func() error {
 				for n := first + 2*i + j; n <= last && ctx.Err() == nil; n += 2 * connections {
 					line, _ := Line(n)
+					ledger.Begin(n)
 					if err := c.Log(source, line); err != nil {
-						errs <- fmt.Errorf("line %d: %w", n, err)
-						return
+						return fmt.Errorf("line %d: %w", n, err)
 					}
-					acked(n)
+					ledger.Ack(n)
 				}
+				return nil
 			})
 		}
 	}
-	wg.Wait()
-	close(errs)
-	return <-errs
+	return group.Wait()
 }

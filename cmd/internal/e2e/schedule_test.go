@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var (
+	seed     = flag.Uint64("e2e.seed", 1, "what the schedule is drawn from; 0 takes one by chance")
+	duration = flag.Duration("e2e.duration", 25*time.Second, "how long the schedule lasts")
+)
+
+const second = time.Second
+
+// leaseDuration is that of the workers in these tests. Stops last longer.
+const leaseDuration = 2 * time.Second
+
+// apart is what two forwarders, two workers and the services, all in processes of
+// their own, go through.
+func apart(d time.Duration) Plan {
+	p := Plan{Duration: d, Splits: 2}
+	for _, name := range []string{"forwarder-1", "forwarder-2"} {
+		p.Processes = append(p.Processes, Trouble{Target: name, Quiet: Span{3 * second, 6 * second}, Outages: []Outage{
+			{Kill, Span{0, second}}, {Kill, Span{0, 4 * second}}, {Interrupt, Span{0, second}}, {Stop, Span{second, 4 * second}},
+		}})
+	}
+	for _, name := range []string{"lake-1", "lake-2"} {
+		p.Processes = append(p.Processes, Trouble{Target: name, Quiet: Span{2 * second, 5 * second}, Outages: []Outage{
+			{Kill, Span{0, second}}, {Kill, Span{0, 2 * leaseDuration}}, {Interrupt, Span{0, second}},
+			{Stop, Span{leaseDuration + second/2, 2*leaseDuration + second}}, // somebody else has its shards when it goes on
+		}})
+	}
+	p.Processes = append(p.Processes, Trouble{Target: "endpoints", Quiet: Span{6 * second, 10 * second}, Outages: []Outage{
+		{Kill, Span{0, second}}, {Interrupt, Span{0, second}}, {Stop, Span{second / 2, 2 * second}},
+	}})
+	p.Storms = Storms{Quiet: Span{second, 3 * second}, For: Span{2 * second, 4 * second}, Rules: faults}
+	return p
+}
+
+// TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow is the whole promise. A
+// failing run tells its seed; "make soak SEED=… DURATION=…" runs it again, or for as
+// long as one likes. What the schedule does is the same then; how the processes
+// meet it is not.
+func TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow(t *testing.T) {
+	t.Parallel()
+	if *seed == 0 {
+		*seed = rand.Uint64N(1_000_000) + 1
+	}
+	plan := apart(*duration)
+	plan.Splits = max(2, min(8, int(*duration/(10*time.Second))))
+	schedule := NewSchedule(*seed, plan)
+	t.Logf("run again with -e2e.seed=%d -e2e.duration=%v\n%v", *seed, *duration, schedule)
+
+	s := NewSystem(t, "-race")
+	s.Add(s.Endpoints())
+	sent := NewLedger()
+	feeding, stop := context.WithCancel(t.Context())
+	defer stop()
+	fed := make(chan error, 2)
+	for i := range 2 {
+		f := s.Add(s.Forwarder(fmt.Sprintf("forwarder-%d", i+1),
+			"--set", "forward.record_bytes=32KiB", "--set", "forward.linger=100ms", "--set", "stream.producer.attempt_timeout=1s",
+			"--set", "forward.listen_grace=0s", "--set", "forward.drain_timeout=1s", "--set", "forward.server.drain=2s"))
+		go func() { fed <- Feed(feeding, f.Forward, 4, i*1_000_000_000, (i+1)*1_000_000_000-1, true, sent) }()
+	}
+	for i := range 2 {
+		s.Add(s.LakeWorker(fmt.Sprintf("lake-%d", i+1),
+			"--set", "lake.group.policy.max_age=300ms", "--set", "lake.group.drain_timeout=2s",
+			"--set", fmt.Sprintf("lake.group.lease_duration=%v", leaseDuration), "--set", fmt.Sprintf("lake.group.attempt_timeout=%v", leaseDuration/5),
+			"--set", "lake.group.reader.attempt_timeout=1s", "--set", "lake.attempt_timeout=1s"))
+	}
+	s.note("play begins")
+	if err := s.Play(t.Context(), schedule); err != nil {
+		t.Fatal(err)
+	}
+	s.note("played")
+	stop()
+	for range 2 {
+		if err := <-fed; err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.note("fed")
+	expect(t, NewLake(s.LakeDir()), sent, time.Minute)
+	s.note("all rows")
+	if err := s.Running(); err != nil {
+		t.Fatal(err)
+	}
+	s.Report()
+}
+
+func TestAScheduleIsTheSameForTheSameSeed(t *testing.T) {
+	plan := apart(time.Minute)
+	first := NewSchedule(7, plan).String()
+	if again := NewSchedule(7, plan).String(); again != first {
+		t.Errorf("one seed, two schedules:\n%s\n%s", first, again)
+	}
+	if other := NewSchedule(8, plan).String(); other == first {
+		t.Error("two seeds, one schedule")
+	}
+}
+
+func TestAScheduleUndoesEverythingInTimeAndOneThingAfterTheOther(t *testing.T) {
+	for seed := range uint64(50) {
+		plan := apart(30 * time.Second)
+		schedule := NewSchedule(seed, plan)
+		for _, track := range schedule.Tracks {
+			var free time.Duration
+			for _, step := range track {
+				if step.At < free || step.At+step.For > plan.Duration {
+					t.Fatalf("%v begins before %v or ends after %v\n%v", step, free, plan.Duration, schedule)
+				}
+				if step.Verb != Split {
+					free = step.At + step.For
+				}
+			}
+		}
+	}
+}
