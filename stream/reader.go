@@ -51,6 +51,7 @@ type Reader struct {
 	answered time.Time     // of the last answer
 	tip      time.Time     // see Tip
 	size     int64         // bytes in the last answer
+	mean     int64         // bytes of a record in the last answer that had any; 0: none yet
 	atAnswer time.Duration // MillisBehindLatest of the last answer
 	newest   time.Time     // arrival of its last record
 	behind   atomic.Int64  // time.Duration

@@ -44,7 +44,7 @@ func (r *Reader) ask(ctx context.Context) (*kinesis.GetRecordsOutput, error) {
 			return nil, err
 		}
 	}
-	in := &kinesis.GetRecordsInput{ShardIterator: aws.String(r.iterator), StreamARN: r.ref.arn(), Limit: aws.Int32(int32(r.cfg.MaxRecords))}
+	in := &kinesis.GetRecordsInput{ShardIterator: aws.String(r.iterator), StreamARN: r.ref.arn(), Limit: aws.Int32(r.limit())}
 	r.metrics.requests.Inc()
 	began := time.Now()
 	r.callAt = began.Add(r.cfg.PollMin)
@@ -119,6 +119,7 @@ func (r *Reader) accept(out *kinesis.GetRecordsOutput) {
 	}
 	r.metrics.held.Set(float64(r.size))
 	if n := len(out.Records); n > 0 {
+		r.mean = max(1, r.size/int64(n))
 		r.newest = arrivalOf(&out.Records[n-1])
 		r.lag(arrivalOf(&out.Records[0]))
 	} else {
@@ -132,6 +133,18 @@ func (r *Reader) accept(out *kinesis.GetRecordsOutput) {
 		}
 	}
 	r.pace(len(out.Records) == 0 && r.atAnswer == 0)
+}
+
+// firstRecords are asked for while nothing is known of their size: full records
+// of our own make 8 MiB then.
+const firstRecords = 32
+
+// limit is how many records of the size of the last ones fill an answer.
+func (r *Reader) limit() int32 {
+	if r.mean == 0 {
+		return int32(min(firstRecords, r.cfg.MaxRecords))
+	}
+	return int32(max(1, min(r.cfg.AnswerBytes/r.mean, int64(r.cfg.MaxRecords))))
 }
 
 // pace waits longer and longer at the tip of a quiet shard. An empty answer away

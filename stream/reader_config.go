@@ -16,9 +16,10 @@ const (
 // ReaderConfig says how often and how much a Reader asks.
 //
 // GetRecords has no parameter for bytes: one answer holds at most 10 MiB of
-// record data (13.4 MiB while it is on its way as base64), and a Reader asks for
-// the next only when it has handed out the last. A worker with n shards holds at
-// most n × 10 MiB here.
+// record data, and several times that while it is decoded from JSON. A Reader asks
+// for as many records as AnswerBytes holds of the size of the last ones, and for
+// the next only when it has handed out the last. A worker with n shards holds about
+// n × AnswerBytes here; n × 10 MiB if all records grow a hundredfold at once.
 type ReaderConfig struct {
 	// PollMin is the wait between two calls while records come.
 	PollMin time.Duration `koanf:"poll_min" json:"poll_min"`
@@ -27,6 +28,8 @@ type ReaderConfig struct {
 	PollInterval time.Duration `koanf:"poll_interval" json:"poll_interval"`
 	// MaxRecords bounds the records of one answer.
 	MaxRecords int `koanf:"max_records" json:"max_records"`
+	// AnswerBytes is what one answer is meant to hold.
+	AnswerBytes int64 `koanf:"answer_bytes" json:"answer_bytes"`
 	// AttemptTimeout ends one call; it is made again.
 	AttemptTimeout time.Duration `koanf:"attempt_timeout" json:"attempt_timeout"`
 	// BackoffMin and BackoffMax bound the wait after a failed call. It doubles with
@@ -41,9 +44,11 @@ type ReaderConfig struct {
 // are slowed by throttling. AWS advises one second.
 func DefaultReaderConfig() ReaderConfig {
 	return ReaderConfig{
-		PollMin:        250 * time.Millisecond,
-		PollInterval:   time.Second,
-		MaxRecords:     maxReadRecords,
+		PollMin:      250 * time.Millisecond,
+		PollInterval: time.Second,
+		MaxRecords:   maxReadRecords,
+		// Four answers a second are 8 MiB, four times what a shard gives.
+		AnswerBytes:    2 << 20,
 		AttemptTimeout: 10 * time.Second,
 		BackoffMin:     250 * time.Millisecond,
 		BackoffMax:     10 * time.Second,
@@ -56,6 +61,7 @@ func (c ReaderConfig) Validate() error {
 		within("poll_min", c.PollMin, minPoll, time.Minute),
 		within("poll_interval", c.PollInterval, c.PollMin, time.Minute),
 		within("max_records", c.MaxRecords, 1, maxReadRecords),
+		within("answer_bytes", c.AnswerBytes, 256<<10, 10<<20),
 		within("attempt_timeout", c.AttemptTimeout, 100*time.Millisecond, 5*time.Minute),
 		within("backoff_min", c.BackoffMin, time.Millisecond, time.Minute),
 		within("backoff_max", c.BackoffMax, c.BackoffMin, 10*time.Minute),

@@ -218,9 +218,9 @@ func TestPolling(t *testing.T) {
 	t.Run("asks for no more while records are held", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			api := newShard()
-			api.write(lines(1, 100)...)
+			api.write(lines(1, 30)...) // fewer than the first call asks for
 			r := read(t, api, stream.TrimHorizon())
-			for range 100 {
+			for range 30 {
 				if _, err := r.Next(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -231,6 +231,46 @@ func TestPolling(t *testing.T) {
 			}
 		})
 	})
+}
+
+func TestAnAnswerIsAskedToHoldAnswerBytes(t *testing.T) {
+	wide := make([]string, 100)
+	for i := range wide {
+		wide[i] = line(i) + strings.Repeat(" ", 250<<10)
+	}
+	for name, c := range map[string]struct {
+		written []string
+		want    []int // limits of the calls
+	}{
+		"wide records: as many as fill it": {wide, []int{32, 8, 8}},
+		"narrow ones: the most there may":  {lines(1, 20_000), []int{32, 10_000, 9_968}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := newShard()
+				api.write(c.written...)
+				r := read(t, api, stream.TrimHorizon())
+				taken := 0
+				for i, n := range c.want {
+					for ; taken < sum(c.want[:i])+n; taken++ {
+						if b, err := r.Next(t.Context()); err != nil || b.Sequence == "" {
+							t.Fatalf("record %d: %v", taken, err)
+						}
+					}
+					if len(api.calls) != i+1 {
+						t.Fatalf("%d records took %d calls, want %d", taken, len(api.calls), i+1)
+					}
+				}
+			})
+		})
+	}
+}
+
+func sum(all []int) (n int) {
+	for _, v := range all {
+		n += v
+	}
+	return n
 }
 
 func TestTroubleIsSurvivedAndShown(t *testing.T) {
