@@ -38,15 +38,15 @@ type Policy struct {
 }
 
 // DefaultPolicy suits a task of half a GiB: the sinks hold one range of the largest
-// size, hence any replay. A shard takes 1 MB/s of compressed input, about 5 MB/s
-// decoded: 128 MiB are 25 s of a shard at its limit. With several shards at their
-// limit the largest flushes when all together hold 256 MiB; quiet shards flush by
-// age.
+// size, hence any replay, and half as much beside it. A shard takes 1 MB/s of
+// compressed input, about 5 MB/s decoded: 64 MiB are 13 s of a shard at its limit.
+// With several shards at their limit the largest flushes when all together hold
+// 192 MiB; quiet shards flush by age.
 func DefaultPolicy() Policy {
 	return Policy{
-		MaxBytes:        128 << 20,
-		RangeBytes:      256 << 20,
-		WorkerBytes:     256 << 20,
+		MaxBytes:        64 << 20,
+		RangeBytes:      128 << 20,
+		WorkerBytes:     192 << 20,
 		MaxAge:          time.Minute,
 		CheckpointEvery: 5 * time.Second,
 		TwoPhase:        true,

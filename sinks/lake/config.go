@@ -46,9 +46,11 @@ func DefaultConfig() Config {
 		RowGroupBytes: 64 << 20,
 		// Smaller pages cost size (3 % at 256 KiB) and help only point look-ups.
 		PageBytes: 1 << 20,
-		// One range of the default policy (256 MiB) with a single partition, or some
-		// ten shards that flush a minute each: 60 s × 1 MB/s ÷ 3 partitions = 20 MB.
-		EncodeBytes: 256 << 20,
+		// Three shards that flush a minute each: 60 s × 1 MB/s ÷ 3 partitions = 20 MB.
+		// What is being encoded takes about a third of this on top of the lines: pages
+		// and object, compressed, the object once more while it grows. One core encodes
+		// 64 MiB in less than a second, several times what a worker's shards bring.
+		EncodeBytes: 64 << 20,
 		// A healthy PUT answers in well under a second.
 		AttemptTimeout: 30 * time.Second,
 	}

@@ -25,6 +25,10 @@ const pageRows = 20_000
 // dictionaries and compressors of all columns.
 const encodeCharge = 4 << 20
 
+// usualCompression is how much smaller an object is than its lines, rather too
+// little: a buffer that grows is there twice for a while.
+const usualCompression = 4
+
 // tally is what an object must hold; the footer is checked against it.
 type tally struct {
 	rows       int64
@@ -58,7 +62,7 @@ type sizes struct{ rowGroup, page int64 }
 
 // encode writes the partition's rows, which are sorted.
 func encode(p *partition, shard stream.ShardID, records []record, codec *zstd.Codec, cut sizes) ([]byte, tally, error) {
-	out := &objectBuffer{}
+	out := &objectBuffer{bytes: make([]byte, 0, p.bytes/usualCompression)}
 	e := &encoder{
 		file:      newFile(out, codec, cut.page, p.bytes),
 		shard:     required(colShard, []byte(shard)),

@@ -3,9 +3,9 @@ package main
 import "fmt"
 
 const (
-	wantChain = 40_000    // lines of 500 B per second, shard limits off
-	wantRSS   = 400e6 // bytes, of each process
-	wantSlow  = 0.4       // bytes into Kinesis per log byte at 8 KB/s
+	wantChain = 40_000 // lines of 500 B per second, shard limits off
+	wantRSS   = 400e6  // bytes, of each process
+	wantSlow  = 0.4    // bytes into Kinesis per log byte at 8 KB/s
 )
 
 // targets judges what was measured; what was left out has no row.

@@ -119,6 +119,7 @@ func groupConfig(name, as string) consumers.Config {
 	cfg.Name, cfg.Worker = name, as
 	cfg.DrainTimeout = time.Second
 	cfg.Policy.MaxAge = time.Second
+	cfg.Policy.WorkerBytes = 256 << 20 // room for the ranges of the groups that were kept
 	return cfg
 }
 
