@@ -6,7 +6,7 @@ FUZZTIME ?= 20000x
 SEED ?= 0
 DURATION ?= 10m
 
-.PHONY: build run test test-contract race fuzz soak lint bench microbench clean
+.PHONY: build run test test-contract test-docker race fuzz soak lint bench microbench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --always --dirty 2>/dev/null || echo unknown)" -o bin/tributary ./cmd/tributary
@@ -17,6 +17,11 @@ run: build
 test:
 	go vet ./...
 	go test -race ./...
+
+# A daemon of its own, as root; installs Debian's docker.io when dockerd is missing.
+test-docker:
+	cmd/internal/docker/install.sh
+	TRIBUTARY_DOCKER_TEST=1 go test -count=1 -v -timeout 5m -parallel 8 ./cmd/internal/docker
 
 # The same cases against deploy/local and against servers that others wrote, in pinned versions below .contract.
 CONTRACT := $(CURDIR)/.contract

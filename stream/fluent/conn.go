@@ -30,6 +30,9 @@ type conn struct {
 	decoder *decoder
 	loan    loan
 
+	acked time.Time // when the last ack was written
+	owed  bool      // the client had sent more by then: two writers, see ack
+
 	since time.Time // when reading the request at buf[start] began; zero when none has
 
 	mu        sync.Mutex
@@ -120,18 +123,6 @@ func (c *conn) store(ctx context.Context) error {
 	}
 	b.reset()
 	c.rewind()
-	return nil
-}
-
-// ack writes all acks of the batch at once.
-func (c *conn) ack(b *batch) error {
-	if err := c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout)); err != nil {
-		return refuse(reasonWrite, "set write deadline: %v", err)
-	}
-	if _, err := c.net.Write(b.acks); err != nil {
-		return refuse(reasonWrite, "write acks: %v", err)
-	}
-	c.srv.metrics.acks.Add(float64(b.ackCount))
 	return nil
 }
 

@@ -28,6 +28,7 @@ type batch struct {
 	events    []Event // backing of requests that borrowed nothing; never grows beyond batchEvents
 	acks      []byte  // to be written when the batch is stored
 	ackCount  int
+	firstAck  int // bytes of the first in acks
 	tallies   [modes]tally
 	malformed int
 	borrowed  bool // the last request borrowed memory: nothing more may join it
@@ -42,6 +43,12 @@ func (b *batch) reset() {
 
 func (b *batch) full() bool {
 	return b.borrowed || len(b.requests) == batchRequests || len(b.events) == batchEvents || len(b.acks) >= batchAckBytes
+}
+
+// ofWaitingWriters reports whether the batch is what one or two goroutines send that
+// share a connection and each wait for an ack, as in Docker.
+func (b *batch) ofWaitingWriters() bool {
+	return b.ackCount <= 2 && len(b.requests) == b.ackCount && b.tallies[modeMessage].requests == b.ackCount
 }
 
 // decoder turns complete requests into events. One connection owns it.
@@ -120,7 +127,9 @@ func (d *decoder) append(m mode, size int, events []Event, opts options) {
 	d.batch.malformed += d.malformed
 	if len(opts.chunk) > 0 {
 		d.batch.acks = append(append(d.batch.acks, ackHead...), opts.chunk...)
-		d.batch.ackCount++
+		if d.batch.ackCount++; d.batch.ackCount == 1 {
+			d.batch.firstAck = len(d.batch.acks)
+		}
 	} else if len(events) == 0 {
 		return // nothing to store and nobody to answer
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -210,6 +211,38 @@ func TestAClientThatDoesNotReadItsAcksIsCutOff(t *testing.T) {
 			t.Errorf("%d events", store.events)
 		}
 	})
+}
+
+// Docker's two writers share a connection, and each takes all that it reads for its
+// own ack: the first reader would swallow both, the second wait for ever.
+func TestTwoWritersOfOneConnectionGetTheirAcksOneByOne(t *testing.T) {
+	const ack = "\x81\xa3ack\xa1c"
+	for name, c := range map[string]struct {
+		requests int
+		reads    []string
+	}{
+		"one writer":      {1, []string{ack}},
+		"two writers":     {2, []string{ack, ack}},
+		"one that queues": {3, []string{ack + ack + ack}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withPipe(t, func(*Config) {}, func(t *testing.T, client net.Conn, _ *counting, _ *Server) {
+				write(t, client, strings.Repeat(acked, c.requests))
+				var last time.Time
+				for i, want := range c.reads {
+					b := make([]byte, 1024)
+					n, err := client.Read(b)
+					if err != nil || string(b[:n]) != want {
+						t.Fatalf("read %q, %v, want %q", b[:n], err, want)
+					}
+					if i > 0 && time.Since(last) < ackGap {
+						t.Errorf("%s after the first", time.Since(last))
+					}
+					last = time.Now()
+				}
+			})
+		})
+	}
 }
 
 func TestTheRestOfARequestMayComeDuringTheDrain(t *testing.T) {
