@@ -18,10 +18,12 @@ type cluster struct {
 	items  map[stream.ShardID]lease.Item
 	dead   map[string]bool
 	stale  bool
+
+	leaving map[string]bool
 }
 
 func newCluster(t *testing.T, shards int) *cluster {
-	c := &cluster{t: t, items: map[stream.ShardID]lease.Item{}, dead: map[string]bool{}}
+	c := &cluster{t: t, items: map[stream.ShardID]lease.Item{}, dead: map[string]bool{}, leaving: map[string]bool{}}
 	for i := range shards {
 		c.shards = append(c.shards, stream.Shard{ID: shardName(i)})
 	}
@@ -37,6 +39,8 @@ func (c *cluster) view(me string) view {
 	}
 	v.free = func(i lease.Item) bool { return i.Owner == "" || c.dead[i.Owner] }
 	v.stale = func(lease.Item) bool { return c.stale }
+	v.orphan = func(lease.Item) bool { return false }
+	v.leaving = func(worker string) bool { return c.leaving[worker] }
 	return v
 }
 

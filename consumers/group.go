@@ -28,12 +28,23 @@ type Group struct {
 	fixed   fixed // completed by prepare
 
 	stored lease.Group // what the group decided at its first start
-	watch  lease.Watch // of the goroutine in Run
+
+	// Of the goroutine in Run.
+	watch  lease.Watch
+	listed listing
+	due    chores
 	warned map[stream.ShardID]bool
+	passed map[stream.ShardID]time.Time // finished and left the stream; since when
+
+	takers chan struct{} // one token per write that shares the table with renewals
+	bell   chan struct{} // rung when the next look should not wait
 
 	mu     sync.Mutex
-	shards map[stream.ShardID]*shard // held here
-	items  []lease.Item              // as of the last look
+	shards map[stream.ShardID]*shard           // held here
+	letGo  map[stream.ShardID]func(lease.Item) // tells them of a claim
+	items  []lease.Item                        // as of the last look
+	taking map[stream.ShardID]time.Time        // being acquired
+	asked  map[stream.ShardID]time.Time        // claimed by this worker
 }
 
 // New checks its arguments and does no I/O. The metrics have no label for the
@@ -70,7 +81,13 @@ func New(cfg Config, dest Destination, rejects RejectStore, k *kinesis.Client, d
 			metrics: newMetrics(reg, func() float64 { return float64(b.bytes()) }),
 		},
 		warned: make(map[stream.ShardID]bool),
+		passed: make(map[stream.ShardID]time.Time),
+		takers: make(chan struct{}, takers),
+		bell:   make(chan struct{}, 1),
 		shards: make(map[stream.ShardID]*shard),
+		letGo:  make(map[stream.ShardID]func(lease.Item)),
+		taking: make(map[stream.ShardID]time.Time),
+		asked:  make(map[stream.ShardID]time.Time),
 	}, nil
 }
 
@@ -93,22 +110,47 @@ func (g *Group) Run(ctx context.Context) error {
 	held, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
 	var running sync.WaitGroup
-	for round := 0; ctx.Err() == nil; round++ {
-		g.tick(ctx, held, &running)
-		_ = sleep(ctx, g.pause(round))
+	for failures := 0; ctx.Err() == nil; {
+		if err := g.tick(ctx, held, &running); err != nil {
+			failures++
+			g.warn(ctx, "shares not looked at, trying again", err)
+		} else {
+			failures = 0
+		}
+		g.rest(ctx, g.pause(failures))
 	}
 	deadline := time.AfterFunc(g.cfg.DrainTimeout, func() { cut(errDrained) })
 	defer deadline.Stop()
+	leaving, cancel := g.bounded(held)
+	defer cancel()
+	g.withdraw(leaving)
 	running.Wait()
 	return nil
 }
 
-// pause is short in the beginning, while workers come and shares settle.
-func (g *Group) pause(round int) time.Duration {
-	if round < 10 {
-		return min(time.Second, g.table.Duration()/3)
+func (g *Group) warn(ctx context.Context, message string, err error) {
+	if ctx.Err() == nil {
+		g.fixed.log.Warn(message, "err", err)
 	}
-	return g.table.Duration() / 3
+}
+
+// rest waits for the next look, or until it is woken.
+func (g *Group) rest(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-g.bell:
+	}
+}
+
+// wake makes the next look come now. A ring that nobody has heard yet is enough.
+func (g *Group) wake() {
+	select {
+	case g.bell <- struct{}{}:
+	default:
+	}
 }
 
 // prepare repeats what it takes to know the stream and the group until it
@@ -161,11 +203,7 @@ func (g *Group) introduce(ctx context.Context) error {
 		return err
 	}
 	g.fixed.plan = plan{text: g.fixed.dest.Plan, hash: hash}
-	if swept, err := g.table.Sweep(ctx, items); err != nil {
-		g.fixed.log.Warn("left-over maps not swept", "err", err)
-	} else if swept > 0 {
-		g.fixed.log.Info("swept left-over maps", "items", swept)
-	}
+	g.due.plan = time.Now().Round(0)
 	return nil
 }
 
@@ -193,7 +231,7 @@ func (g *Group) found(ctx context.Context, d stream.Description) (lease.Group, e
 		group.StartTime = now.Add(-latestMargin)
 		listing, cancel := g.bounded(ctx)
 		defer cancel()
-		shards, err := stream.ListShards(listing, g.kinesis, g.ref)
+		shards, err := g.allShards(listing)
 		if err != nil {
 			return group, err
 		}
@@ -214,7 +252,7 @@ func (g *Group) adopt(stored lease.Group, d stream.Description) error {
 	if stored.StreamARN != d.ARN {
 		return stream.Permanent(fmt.Errorf("the lease table belongs to stream %s, not to %s: name another lease_table", stored.StreamARN, d.ARN))
 	}
-	if !stored.StreamCreated.Truncate(time.Millisecond).Equal(d.Created.Truncate(time.Millisecond)) {
+	if !sameCreation(stored, d) {
 		return stream.Permanent(fmt.Errorf("stream %s was created at %s, the checkpoints are of one created at %s: it was deleted and created anew, its old positions mean nothing; use a new lease_table",
 			d.Name, d.Created.Format(time.RFC3339), stored.StreamCreated.Format(time.RFC3339)))
 	}
@@ -228,6 +266,11 @@ func (g *Group) adopt(stored lease.Group, d stream.Description) error {
 	g.fixed.policy.RangeBytes = stored.RangeBytes
 	g.fixed.entries = int(stored.DedupEntries)
 	return nil
+}
+
+// sameCreation compares creation times as far as the service tells them.
+func sameCreation(stored lease.Group, d stream.Description) bool {
+	return stored.StreamCreated.Truncate(time.Millisecond).Equal(d.Created.Truncate(time.Millisecond))
 }
 
 // refuseForeign protects a group of another library that still runs: its writes

@@ -33,6 +33,7 @@ type lake struct {
 	rejects map[stream.Range]int
 	faults  []string // the same range with other lines
 	slow    time.Duration
+	refuse  func(stream.Range) error // before anything is stored
 }
 
 func newLake() *lake {
@@ -86,6 +87,11 @@ func (s *lakeSink) Flush(ctx context.Context, r stream.Range) error {
 	case <-time.After(s.lake.slow):
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if s.lake.refuse != nil {
+		if err := s.lake.refuse(r); err != nil {
+			return err
+		}
 	}
 	s.lake.mu.Lock()
 	defer s.lake.mu.Unlock()

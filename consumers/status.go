@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"tributary/consumers/lease"
 	"tributary/stream"
 )
 
@@ -85,6 +86,13 @@ func (p *progress) current() time.Duration {
 		return p.lag
 	}
 	return max(p.lag, time.Since(p.oldest))
+}
+
+// report is the part that others learn through the lease table.
+func (p *progress) report() lease.Report {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return lease.Report{State: string(p.state), Since: p.since, Error: p.err}
 }
 
 func (p *progress) status(id stream.ShardID) ShardStatus {

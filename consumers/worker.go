@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,84 +14,154 @@ import (
 )
 
 // tick looks at the stream and the table once and acts on it. Whatever fails is
-// tried at the next tick; the shards already held do not depend on it.
-func (g *Group) tick(ctx, held context.Context, running *sync.WaitGroup) {
-	listing, cancel := g.bounded(ctx)
-	shards, err := stream.ListShards(listing, g.kinesis, g.ref)
-	cancel()
-	if err != nil {
-		g.warn(ctx, "shards not listed", err)
-		return
+// tried at the next tick; the shards already held do not depend on it, and what
+// takes longer than a look goes on beside the ticks.
+func (g *Group) tick(ctx, held context.Context, running *sync.WaitGroup) error {
+	if err := g.list(ctx); err != nil {
+		return err
 	}
-	v, err := g.look(ctx, shards)
-	if err != nil {
-		g.warn(ctx, "leases not listed", err)
-		return
+	if err := g.chores(ctx, running); err != nil {
+		return err
 	}
+	v, err := g.look(ctx, false)
+	if err != nil {
+		return err
+	}
+	g.handOver(v)
 	todo := decide(v)
 	if len(todo.create) > 0 {
-		g.create(ctx, v, todo.create)
-		if v, err = g.look(ctx, shards); err != nil {
-			g.warn(ctx, "leases not listed", err)
-			return
+		if err := g.create(ctx, v, todo.create); err != nil {
+			return err
+		}
+		if v, err = g.look(ctx, true); err != nil {
+			return err
 		}
 		todo = decide(v)
 	}
 	g.reportExpired(todo.expired)
 	g.take(ctx, held, v, todo.take, running)
-	for _, item := range todo.claim {
-		g.fixed.log.Info("claiming a shard", "shard", item.Shard, "owner", item.Owner)
-		if err := g.table.Claim(ctx, item); err != nil && !errors.Is(err, lease.ErrLost) {
-			g.warn(ctx, "claim failed", err)
-		}
-	}
+	g.claim(ctx, todo.claim, running)
+	return g.forget(ctx, todo.passed)
 }
 
-func (g *Group) warn(ctx context.Context, message string, err error) {
-	if ctx.Err() == nil {
-		g.fixed.log.Warn(message, "err", err)
+// look reads the leases, and judges them together with the list of shards.
+func (g *Group) look(ctx context.Context, exact bool) (view, error) {
+	read := g.table.Glance
+	if exact {
+		read = g.table.List
 	}
-}
-
-func (g *Group) look(ctx context.Context, shards []stream.Shard) (view, error) {
-	items, err := g.table.List(ctx)
+	items, err := read(ctx)
 	if err != nil {
 		return view{}, err
 	}
-	g.watch.Observe(items, time.Now())
+	now := time.Now()
+	g.watch.Observe(items, now)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.items = items
 	v := view{
-		me: g.table.Worker(), shards: shards,
+		me: g.table.Worker(), shards: g.listed.shards,
 		items: make(map[stream.ShardID]lease.Item, len(items)),
 		held:  make(map[stream.ShardID]bool, len(g.shards)),
 		free: func(i lease.Item) bool {
-			return g.watch.Free(i, g.table.Duration(), time.Now())
+			return g.watch.Free(i, g.table.Duration(), now)
 		},
 		stale: func(i lease.Item) bool {
-			return g.watch.Unchanged(i, time.Now()) >= max(g.table.Duration(), i.Duration)
+			return g.watch.Claimed(i, now) >= max(g.table.Duration(), i.Duration)
 		},
+		orphan: func(i lease.Item) bool {
+			over := g.watch.Unchanged(i, now)
+			if i.Owner != "" {
+				over = -g.watch.Remaining(i, g.table.Duration(), now)
+			}
+			return over >= 2*g.round()
+		},
+		leaving: g.watch.Leaving,
+	}
+	for id := range g.shards {
+		v.held[id] = true
+	}
+	for id := range g.taking {
+		v.held[id] = true
 	}
 	for _, i := range items {
-		v.items[i.Shard] = i
-	}
-	for id := range maps.Keys(g.shards) {
-		v.held[id] = true
+		v.items[i.Shard] = g.remembered(i, v.held[i.Shard], now)
 	}
 	return v, nil
 }
 
-func (g *Group) create(ctx context.Context, v view, shards []stream.Shard) {
-	for _, s := range shards {
-		var parent stream.ShardID
-		if len(s.Parents) > 0 {
-			parent = s.Parents[0]
-		}
-		if err := g.table.Create(ctx, s.ID, parent, inherited(s, v.items)); err != nil {
-			g.warn(ctx, "lease not created", err)
+// remembered adds to a sight what this worker has just asked for, which a glance
+// may not show yet: counted as not asked, it would ask for as much again.
+func (g *Group) remembered(i lease.Item, held bool, now time.Time) lease.Item {
+	asked, ok := g.asked[i.Shard]
+	switch {
+	case !ok:
+	case held || i.Checkpoint == lease.ShardEnd || now.Sub(asked) > g.table.Duration():
+		delete(g.asked, i.Shard)
+	case i.Claim == "" && i.Owner != "" && i.Owner != g.table.Worker() && now.Sub(asked) < 2*g.round():
+		i.Claim = g.table.Worker()
+	}
+	return i
+}
+
+// round is the time between two looks at the table. A shard waits for up to two of
+// them in a handover, and one beyond the lease's duration when its worker has died.
+// A look costs half a read unit per 4 KB: a dozen shards.
+func (g *Group) round() time.Duration { return min(time.Second, g.table.Duration()/5) }
+
+// pause is the time until the next look: a round, less while leases that were asked
+// for are on their way and when a silent owner's lease runs out before, more while
+// looking fails.
+func (g *Group) pause(failures int) time.Duration {
+	if failures > 0 {
+		return min(g.round()<<min(failures-1, 4), max(g.round(), g.table.Duration()/3))
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	wait := g.round() - rand.N(g.round()/10)
+	if len(g.asked) > 0 {
+		wait /= 4
+	}
+	now := time.Now()
+	for _, i := range g.items {
+		if _, here := g.shards[i.Shard]; !here && i.Owner != "" {
+			if left := g.watch.Remaining(i, g.table.Duration(), now); left > 0 {
+				wait = min(wait, left)
+			}
 		}
 	}
+	return wait
+}
+
+// takers bounds how many leases are created, acquired or claimed at once.
+const takers = 16
+
+// create adds the items of new shards.
+func (g *Group) create(ctx context.Context, v view, shards []stream.Shard) error {
+	faults := make([]error, len(shards))
+	var creating sync.WaitGroup
+	for n, s := range shards {
+		creating.Go(func() {
+			defer g.oneTaker()()
+			var parent stream.ShardID
+			if len(s.Parents) > 0 {
+				parent = s.Parents[0]
+			}
+			faults[n] = g.table.Create(ctx, s.ID, parent, inherited(s, v.items))
+		})
+	}
+	creating.Wait()
+	for _, err := range faults {
+		if err != nil {
+			return err // one tells enough: they share a table
+		}
+	}
+	return nil
+}
+
+func (g *Group) oneTaker() (done func()) {
+	g.takers <- struct{}{}
+	return func() { <-g.takers }
 }
 
 // reportExpired raises an alarm once per shard that retention removed unread.
@@ -103,13 +175,10 @@ func (g *Group) reportExpired(ids []stream.ShardID) {
 	}
 }
 
-// takers bounds how many leases are acquired at once.
-const takers = 16
-
 // take acquires leases side by side, so that a whole share takes about as long as
 // one, and starts their shards. An acquisition under way is not cut off when
 // reading ends: unresolved it would keep the shard from everybody until it runs
-// out.
+// out. Nor does the next look wait for it.
 func (g *Group) take(ctx, held context.Context, v view, items []lease.Item, running *sync.WaitGroup) {
 	listed := make(map[stream.ShardID]stream.Shard, len(v.shards))
 	for _, s := range v.shards {
@@ -120,27 +189,107 @@ func (g *Group) take(ctx, held context.Context, v view, items []lease.Item, runn
 		_, there := v.items[id]
 		return here || there
 	}
-	tokens := make(chan struct{}, takers)
-	var taking sync.WaitGroup
 	for _, item := range items {
 		if v.held[item.Shard] {
 			continue // free by the table, but still on its way out here
 		}
-		tokens <- struct{}{}
-		taking.Go(func() {
-			defer func() { <-tokens }()
-			l, err := g.table.Acquire(held, item)
-			if err != nil {
-				if !errors.Is(err, lease.ErrLost) {
-					g.warn(ctx, "lease not acquired", err)
+		g.mark(g.taking, item.Shard)
+		running.Go(func() {
+			l := g.acquire(ctx, held, item)
+			if l != nil {
+				shard := listed[item.Shard]
+				from, told := l.Start().Position()
+				if !told {
+					from = startOf(shard, g.stored, known)
 				}
-				return
+				g.start(ctx, held, l, shard, from, parentPlaces(shard, l.Item(), v.items), running)
 			}
-			shard := listed[item.Shard]
-			g.start(ctx, held, l, shard, startOf(shard, g.stored, known), parentPlaces(shard, l.Item(), v.items), running)
+			g.unmark(g.taking, item.Shard)
 		})
 	}
-	taking.Wait()
+}
+
+func (g *Group) acquire(ctx, held context.Context, item lease.Item) *lease.Lease {
+	defer g.oneTaker()()
+	if ctx.Err() != nil {
+		return nil
+	}
+	l, err := g.table.Acquire(held, item)
+	if err != nil && !errors.Is(err, lease.ErrLost) {
+		g.warn(ctx, "lease not acquired", err)
+	}
+	return l
+}
+
+// claim asks the owners of leases to hand over.
+func (g *Group) claim(ctx context.Context, items []lease.Item, running *sync.WaitGroup) {
+	if len(items) > 0 {
+		g.fixed.log.Info("asking for shards", "shards", len(items))
+	}
+	for _, item := range items {
+		g.mark(g.asked, item.Shard)
+		running.Go(func() {
+			defer g.oneTaker()()
+			err := ctx.Err()
+			if err == nil {
+				err = g.table.Claim(ctx, item)
+			}
+			switch {
+			case err == nil:
+				return
+			case !errors.Is(err, lease.ErrLost):
+				// It may stand all the same: kept in mind, it is withdrawn at the end.
+				g.warn(ctx, "claim failed", err)
+			default:
+				g.unmark(g.asked, item.Shard)
+			}
+		})
+	}
+}
+
+func (g *Group) mark(set map[stream.ShardID]time.Time, id stream.ShardID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	set[id] = time.Now()
+}
+
+func (g *Group) unmark(set map[stream.ShardID]time.Time, id stream.ShardID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(set, id)
+}
+
+// withdraw takes back the claims of a worker that stops. Nobody else would take
+// those leases until the claims are old.
+func (g *Group) withdraw(ctx context.Context) {
+	g.mu.Lock()
+	ids := slices.Collect(maps.Keys(g.asked))
+	g.mu.Unlock()
+	var withdrawing sync.WaitGroup
+	for _, id := range ids {
+		withdrawing.Go(func() {
+			defer g.oneTaker()()
+			if err := g.table.Withdraw(ctx, id); err != nil {
+				g.fixed.log.Warn("claim not withdrawn, others wait until it is old", "shard", id, "err", err)
+			}
+		})
+	}
+	withdrawing.Wait()
+}
+
+// errClaimed ends the reading of a shard that another worker asks for.
+var errClaimed = errors.New("claimed by another worker")
+
+// handOver tells the shards held here of claims that the look has shown, so that
+// they flush and let go at once.
+func (g *Group) handOver(v view) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, let := range g.letGo {
+		if i := v.items[id]; i.Owner == v.me && i.Claim != "" && i.Claim != v.me {
+			let(i)
+		}
+	}
 }
 
 func (g *Group) start(reading, held context.Context, l *lease.Lease, of stream.Shard, from stream.Position, parents []lease.Place, running *sync.WaitGroup) {
@@ -151,19 +300,32 @@ func (g *Group) start(reading, held context.Context, l *lease.Lease, of stream.S
 			return stream.NewReader(g.kinesis, g.ref, of.ID, from, g.cfg.Reader, g.readers, g.fixed.log)
 		},
 	}
+	reading, end := context.WithCancelCause(reading)
+	acquired := l.Item().Counter
 	g.mu.Lock()
 	g.shards[of.ID] = s
+	g.letGo[of.ID] = func(i lease.Item) {
+		if i.Counter >= acquired { // not a sight from before this worker took it
+			l.Notice(i.Claim)
+			end(errClaimed)
+		}
+	}
 	g.fixed.metrics.shards.Set(float64(len(g.shards)))
 	g.mu.Unlock()
 	log.Info("took a shard", "checkpoint", l.Item().Checkpoint, "generation", l.Item().Generation)
 	running.Go(func() {
+		defer end(nil)
 		g.keepUp(reading, held, s, l)
 		g.mu.Lock()
 		delete(g.shards, of.ID)
+		delete(g.letGo, of.ID)
 		g.fixed.metrics.shards.Set(float64(len(g.shards)))
 		g.mu.Unlock()
 		g.fixed.metrics.forget(of.ID)
 		g.readers.Forget(of.ID)
+		if l.Item().Checkpoint == lease.ShardEnd {
+			g.wake() // its children can start
+		}
 	})
 }
 
@@ -174,7 +336,7 @@ func (g *Group) keepUp(reading, held context.Context, s *shard, l *lease.Lease) 
 	defer lose(nil)
 	done := make(chan struct{})
 	var beat sync.WaitGroup
-	beat.Go(func() { g.renew(held, done, l, lose) })
+	beat.Go(func() { g.renew(held, done, s, l, lose) })
 	err := s.run(reading, held)
 	close(done)
 	beat.Wait()
@@ -195,23 +357,28 @@ func (g *Group) keepUp(reading, held context.Context, s *shard, l *lease.Lease) 
 	s.log.Info("gave up a shard", "checkpoint", l.Item().Checkpoint)
 }
 
-// renew prolongs a lease every third of its duration. It does so while the shard
-// drains as well. Renewals are not cut off by done: a write whose outcome is
+// renew prolongs a lease whenever a third of its duration is over since the last
+// write: a checkpoint does as well. It goes on while the shard drains. The first
+// comes early by chance, so that the leases taken in one round do not meet at the
+// table ever after. Renewals are not cut off by done: a write whose outcome is
 // unknown ends a lease, and the release after it would be refused.
-func (g *Group) renew(held context.Context, done <-chan struct{}, l *lease.Lease, lose context.CancelCauseFunc) {
-	ticker := time.NewTicker(g.table.Duration() / 3)
-	defer ticker.Stop()
+func (g *Group) renew(held context.Context, done <-chan struct{}, s *shard, l *lease.Lease, lose context.CancelCauseFunc) {
+	third := g.table.Duration() / 3
+	timer := time.NewTimer(third - rand.N(third/2))
+	defer timer.Stop()
 	for {
 		select {
 		case <-done:
 			return
 		case <-held.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		l.Report(s.progress.report())
 		if err := l.Renew(context.WithoutCancel(held)); err != nil {
 			lose(err)
 			return
 		}
+		timer.Reset(time.Until(l.Until()) - 2*third)
 	}
 }

@@ -4,20 +4,22 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"tributary/stream"
 )
 
 // Acquire takes the lease of an item that is free or that Watch found expired. Of
 // several workers that saw the same item one succeeds, the others get ErrLost.
 // The claim, whoever made it, ends with it.
 func (t *Table) Acquire(ctx context.Context, seen Item) (*Lease, error) {
-	generation, err := t.generation(ctx, seen.Shard)
+	reset, err := t.Reset(ctx, seen.Shard)
 	if err != nil {
 		return nil, fmt.Errorf("acquire lease %s: %w", seen.Shard, err)
 	}
 	sent := time.Now()
 	want := seen
-	want.Owner, want.Claim = t.cfg.Worker, ""
-	want.Generation = max(seen.Generation, generation)
+	want.Owner, want.Claim, want.Report = t.cfg.Worker, "", nil
+	want.Generation = max(seen.Generation, reset.Generation)
 	t.stamp(&want, sent)
 	bounded, cancel := context.WithDeadline(ctx, sent.Add(t.cfg.Duration))
 	defer cancel()
@@ -25,7 +27,7 @@ func (t *Table) Acquire(ctx context.Context, seen Item) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acquire lease %s: %w", seen.Shard, err)
 	}
-	return &Lease{table: t, item: got, until: sent.Add(t.cfg.Duration)}, nil
+	return &Lease{table: t, start: reset.Start, item: got, until: sent.Add(t.cfg.Duration)}, nil
 }
 
 // Claim asks the owner to finish what it reads and hand over. It does not touch
@@ -43,6 +45,15 @@ func (t *Table) Claim(ctx context.Context, seen Item) error {
 	}
 	if err != nil {
 		return fmt.Errorf("claim lease %s: %w", seen.Shard, err)
+	}
+	return nil
+}
+
+// Withdraw takes back this worker's claim of a shard, if it stands.
+func (t *Table) Withdraw(ctx context.Context, shard stream.ShardID) error {
+	_, err := t.update(ctx, Item{Shard: shard, Claim: t.cfg.Worker}, Item{Shard: shard}, condition{attrClaim})
+	if err != nil && !isConditionFailed(err) {
+		return fmt.Errorf("withdraw claim of %s: %w", shard, err)
 	}
 	return nil
 }

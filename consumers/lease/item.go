@@ -32,6 +32,7 @@ const (
 	attrGeneration = "Generation"
 	attrPrevious   = "PreviousCheckpoint"
 	attrPending    = "Pending"
+	attrReport     = "Report"
 )
 
 // Pending is a range about to be flushed, and the plan it is flushed by.
@@ -60,6 +61,7 @@ type Item struct {
 	// whoever holds the lease: a crash between checkpoint and drop forgets nothing.
 	Previous stream.SequenceNumber
 	Pending  *Pending
+	Report   *Report // of the holder, for others to see; nil = none
 }
 
 type attributes = map[string]types.AttributeValue
@@ -102,6 +104,9 @@ func encode(i Item) attributes {
 			"Generation": number(p.Generation), "Plan": text(p.Plan),
 		}}
 	}
+	if i.Report != nil {
+		a[attrReport] = &types.AttributeValueMemberM{Value: encodeReport(*i.Report)}
+	}
 	return a
 }
 
@@ -125,6 +130,7 @@ func decode(a attributes) (Item, error) {
 		Previous:   stream.SequenceNumber(r.text(attrPrevious)),
 	}
 	_, i.Counted = a[attrCounter]
+	i.Report = decodeReport(a)
 	if m, ok := r.child(attrPending); ok {
 		i.Pending = &Pending{
 			First:      stream.SequenceNumber(m.text("First")),
@@ -169,9 +175,11 @@ type row struct {
 // known refuses an item of a later version. Attributes may be added to a version:
 // writes leave alone what they do not know. A changed meaning raises the version,
 // and no retry makes this program understand it.
-func (r *row) known(least uint64) error {
-	if v := r.number(attrVersion); r.err == nil && (v < least || v > version) {
-		return stream.Permanent(fmt.Errorf("it has version %d, this program reads version %d: a newer one wrote it, use that", v, version))
+func (r *row) known(least uint64) error { return r.within(least, version) }
+
+func (r *row) within(least, most uint64) error {
+	if v := r.number(attrVersion); r.err == nil && (v < least || v > most) {
+		return stream.Permanent(fmt.Errorf("it has version %d, this program reads version %d: a newer one wrote it, use that", v, most))
 	}
 	return r.err
 }

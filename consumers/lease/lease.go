@@ -19,12 +19,14 @@ var ErrLost = errors.New("lease lost")
 // time, because each is conditional on the counter that the one before it wrote.
 type Lease struct {
 	table *Table
+	start Start
 	write sync.Mutex // held through a write and its settling
 
-	mu    sync.Mutex // guards the rest, never held during I/O
-	item  Item       // as this worker last wrote it
-	until time.Time
-	lost  error
+	mu     sync.Mutex // guards the rest, never held during I/O
+	item   Item       // as this worker last wrote it
+	report *Report
+	until  time.Time
+	lost   error
 }
 
 // Item is the row as last written; Claim is the one exception, it is as last seen.
@@ -33,6 +35,10 @@ func (l *Lease) Item() Item {
 	defer l.mu.Unlock()
 	return l.item
 }
+
+// Start is where the shard was told to begin when it was reset: for as long as it
+// has no checkpoint.
+func (l *Lease) Start() Start { return l.start }
 
 // Until is when this worker must consider the lease lost, unless it writes before.
 // It is counted from before the last successful write was sent; others count from
@@ -55,6 +61,14 @@ func (l *Lease) Claimed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.item.Claim != "" && l.item.Claim != l.table.cfg.Worker
+}
+
+// Notice tells the lease of a claim that was seen in the table since its last
+// write, so that the owner need not wait for its next one.
+func (l *Lease) Notice(claim string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.item.Claim = claim
 }
 
 // Renew prolongs the lease. It tries until the lease has run out and then returns
@@ -111,7 +125,7 @@ func before(a, b stream.SequenceNumber) bool {
 // Lease is of no use afterwards, whatever is returned.
 func (l *Lease) Release(ctx context.Context) error {
 	err := l.change(ctx, "release lease", func(i *Item) error {
-		i.Owner = ""
+		i.Owner, i.Report = "", nil
 		return nil
 	})
 	l.fail(errReleased)
@@ -126,7 +140,7 @@ func (l *Lease) change(ctx context.Context, action string, mutate func(*Item) er
 	l.write.Lock()
 	defer l.write.Unlock()
 	l.mu.Lock()
-	seen, until, err := l.item, l.until, l.lost
+	seen, report, until, err := l.item, l.report, l.until, l.lost
 	l.mu.Unlock()
 	if err == nil && !time.Now().Before(until) {
 		err = l.fail(fmt.Errorf("%w: not renewed in time", ErrLost))
@@ -135,6 +149,7 @@ func (l *Lease) change(ctx context.Context, action string, mutate func(*Item) er
 		err = context.Cause(ctx)
 	}
 	want := seen
+	want.Report = report
 	if err == nil {
 		err = mutate(&want)
 	}
@@ -173,6 +188,9 @@ func (l *Lease) fail(err error) error {
 func (t *Table) stamp(want *Item, sent time.Time) {
 	want.Counted = true
 	want.Counter++
+	if want.Claim == t.cfg.Worker { // what was asked for is here
+		want.Claim = ""
+	}
 	want.Duration = t.cfg.Duration
 	want.Timeout = sent.Add(t.cfg.Duration).UTC().Format(time.RFC3339Nano)
 }
@@ -195,7 +213,11 @@ func (t *Table) replace(ctx context.Context, seen, want Item, cond condition) (I
 			return got, nil
 		}
 		cause := err
-		got, err = t.read(ctx, seen.Shard)
+		// What was throttled was not done: a read would tell nothing and add to what
+		// throttles the table, just when every lease in it needs its renewal.
+		if err = cause; !isThrottled(cause) {
+			got, err = t.read(ctx, seen.Shard)
+		}
 		switch {
 		case err != nil: // nothing learned; the same write again is safe
 		case same(got, want):

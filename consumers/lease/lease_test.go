@@ -414,6 +414,22 @@ func put(t *testing.T, e endpoint, a map[string]types.AttributeValue) {
 	must(t, err)
 }
 
+func putState(t *testing.T, e endpoint, a map[string]types.AttributeValue) {
+	t.Helper()
+	_, err := e.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("leases-state"), Item: a})
+	must(t, err)
+}
+
+func (e endpoint) create(t *testing.T, table, key string) {
+	t.Helper()
+	_, err := e.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &table, BillingMode: types.BillingModePayPerRequest,
+		KeySchema:            []types.KeySchemaElement{{AttributeName: &key, KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: &key, AttributeType: types.ScalarAttributeTypeS}},
+	})
+	must(t, err)
+}
+
 func raw(t *testing.T, e endpoint, table, key, value string) map[string]types.AttributeValue {
 	t.Helper()
 	out, err := e.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: &table, Key: map[string]types.AttributeValue{key: s(value)}})

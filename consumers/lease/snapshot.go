@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -106,82 +108,52 @@ func (t *Table) snapshot(ctx context.Context, p Place) ([]byte, bool, error) {
 // DropSnapshot removes a place's snapshot, the head first: one that is half gone
 // must not be found.
 func (t *Table) DropSnapshot(ctx context.Context, p Place) error {
-	out, err := t.remove(ctx, p.key())
+	out, err := t.remove(ctx, p.key(), nil)
 	if err != nil {
 		return fmt.Errorf("drop snapshot %s: %w", p.key(), err)
 	}
 	r := row{a: out}
 	count, name := r.number("Chunks"), r.text("Sum")
 	for n := range count {
-		if _, err := t.remove(ctx, p.key()+"/"+name+"/"+strconv.FormatUint(n, 10)); err != nil {
+		if _, err := t.remove(ctx, p.key()+"/"+name+"/"+strconv.FormatUint(n, 10), nil); err != nil {
 			return fmt.Errorf("drop snapshot %s: %w", p.key(), err)
 		}
 	}
 	return r.err
 }
 
-func (t *Table) remove(ctx context.Context, key string) (attributes, error) {
-	ctx, cancel := t.attempt(ctx)
+// remove deletes an item of the state table that has these values, and returns
+// what was there; nil if there was none, or another.
+func (t *Table) remove(ctx context.Context, key string, only attributes) (attributes, error) {
+	return t.removeFrom(ctx, t.state(), attributes{attrKey: text(key)}, only)
+}
+
+func (t *Table) removeFrom(ctx context.Context, table *string, key, only attributes) (attributes, error) {
+	ctx, cancel := t.attempt(ctx, opDelete)
 	defer cancel()
-	out, err := t.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-		TableName:    t.state(),
-		Key:          attributes{attrKey: text(key)},
-		ReturnValues: types.ReturnValueAllOld,
-	}, once)
+	in := &dynamodb.DeleteItemInput{TableName: table, Key: key, ReturnValues: types.ReturnValueAllOld}
+	if len(only) > 0 {
+		e := expression{names: map[string]string{}, values: attributes{}}
+		var checks []string
+		for _, name := range slices.Sorted(maps.Keys(only)) {
+			if v := only[name]; v == nil {
+				checks = append(checks, e.absent(name))
+			} else {
+				checks = append(checks, e.name(name)+" = "+e.value(v))
+			}
+		}
+		in.ConditionExpression = aws.String(strings.Join(checks, " AND "))
+		in.ExpressionAttributeNames = e.names
+		if len(e.values) > 0 {
+			in.ExpressionAttributeValues = e.values
+		}
+	}
+	out, err := t.api.DeleteItem(ctx, in, once)
+	if isConditionFailed(err) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	return out.Attributes, nil
-}
-
-// Sweep removes what crashed workers left: snapshots and chunks before the
-// checkpoints that items hold. Checkpoints only grow, so an old list of items
-// removes less, never too much. It scans the whole state table: once per start of
-// a worker is enough.
-func (t *Table) Sweep(ctx context.Context, items []Item) (int, error) {
-	known := make(map[stream.ShardID]Item, len(items))
-	for _, i := range items {
-		known[i.Shard] = i
-	}
-	var stale []string
-	in := &dynamodb.ScanInput{
-		TableName:                t.state(),
-		ProjectionExpression:     aws.String("#k"),
-		ExpressionAttributeNames: map[string]string{"#k": attrKey},
-	}
-	err := t.scan(ctx, in, func(a attributes) error {
-		r := row{a: a}
-		key := r.text(attrKey)
-		if p, ok := parseKey(key); ok && passed(p, known[p.Shard]) {
-			stale = append(stale, key)
-		}
-		return r.err
-	})
-	for n, key := range stale {
-		if err != nil {
-			return n, fmt.Errorf("sweep snapshots: %w", err)
-		}
-		_, err = t.remove(ctx, key)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("sweep snapshots: %w", err)
-	}
-	return len(stale), nil
-}
-
-// passed reports whether a shard is beyond a place for good. A later generation
-// than the item's is not: the shard was reset since the item was read.
-func passed(p Place, i Item) bool {
-	return p.Generation == i.Generation && before(p.Sequence, i.Checkpoint)
-}
-
-// parseKey reads the place of a snapshot or of a chunk of one.
-func parseKey(key string) (Place, bool) {
-	part := strings.Split(key, "/")
-	if len(part) < 4 || part[0] != "map" {
-		return Place{}, false
-	}
-	generation, err := strconv.ParseUint(part[2], 10, 64)
-	p := Place{Shard: stream.ShardID(part[1]), Generation: generation, Sequence: stream.SequenceNumber(part[3])}
-	return p, err == nil && isSequence(p.Sequence)
 }

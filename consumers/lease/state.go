@@ -110,15 +110,20 @@ func decodeGroup(a attributes) (Group, error) {
 	return g, r.err
 }
 
-// PutPlan stores a plan's text under its hash and returns the hash. Repeating it
-// does nothing new.
+// PutPlan stores a plan's text under its hash and returns the hash. Repeated, it
+// says that the plan is still in use: whoever may write the hash into a pending
+// range repeats it at least once a day, see Sweep.
 func (t *Table) PutPlan(ctx context.Context, plan string) (string, error) {
 	if len(plan) > MaxPlanBytes {
 		return "", stream.Permanent(fmt.Errorf("store plan: %d bytes, at most %d", len(plan), MaxPlanBytes))
 	}
 	hash := planHash(plan)
 	a := attributes{attrKey: text("plan/" + hash), attrVersion: number(version), "Text": text(plan)}
-	if err := t.putNew(ctx, t.state(), attrKey, a); err != nil {
+	missing, err := t.add(ctx, t.state(), attrKey, a)
+	if err == nil && !missing {
+		err = t.usePlan(ctx, hash, nil)
+	}
+	if err != nil {
 		return "", fmt.Errorf("store plan: %w", err)
 	}
 	return hash, nil
@@ -151,24 +156,5 @@ func planHash(plan string) string {
 }
 
 func (t *Table) putGeneration(ctx context.Context, shard stream.ShardID, g uint64) error {
-	return t.putNew(ctx, t.state(), attrKey, attributes{
-		attrKey: text("shard/" + string(shard)), attrVersion: number(version), attrGeneration: number(g),
-	})
-}
-
-// generation is 0 for a shard that was never reset.
-func (t *Table) generation(ctx context.Context, shard stream.ShardID) (uint64, error) {
-	a, err := t.get(ctx, t.state(), attrKey, "shard/"+string(shard))
-	if err != nil {
-		return 0, fmt.Errorf("read generation: %w", err)
-	}
-	r := row{a: a}
-	if a != nil {
-		r.err = r.known(version)
-	}
-	g := r.number(attrGeneration)
-	if r.err != nil {
-		return 0, fmt.Errorf("read generation: %w", r.err)
-	}
-	return g, nil
+	return t.putNew(ctx, t.state(), attrKey, encodeReset(shard, Reset{Generation: g}))
 }

@@ -55,6 +55,14 @@ func TestGoldenItems(t *testing.T) {
 		golden(t, "lease_finished", raw(t, e, "leases", "ShardID", string(shard0)))
 		golden(t, "generation", raw(t, e, "leases-state", "Key", "shard/"+string(shard0)))
 
+		must(t, table.Apply(t.Context(), item(t, table), toNoon(3)))
+		golden(t, "reset", raw(t, e, "leases-state", "Key", "shard/"+string(shard0)))
+		l, err = table.Acquire(t.Context(), item(t, table))
+		must(t, err)
+		l.Report(lease.Report{State: "parked", Since: noon, Error: "no right"})
+		must(t, l.Renew(t.Context()))
+		golden(t, "lease_reported", raw(t, e, "leases", "ShardID", string(shard0)))
+
 		_, err = table.OpenGroup(t.Context(), group())
 		must(t, err)
 		golden(t, "group", raw(t, e, "leases-state", "Key", "group"))
@@ -78,6 +86,25 @@ func TestGoldenLeaseIsRead(t *testing.T) {
 		}
 		if got := item(t, table); !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+	})
+}
+
+func TestGoldenResetAndReportAreRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint(t)
+		table := e.table(t, "w")
+		put(t, e, readGolden(t, "lease_reported"))
+		putState(t, e, readGolden(t, "reset"))
+		if got := item(t, table).Report; got == nil || *got != (lease.Report{State: "parked", Since: noon, Error: "no right"}) {
+			t.Errorf("report %+v", got)
+		}
+		if got, err := table.Reset(t.Context(), shard0); err != nil || got != toNoon(3) {
+			t.Errorf("reset %+v, %v", got, err)
+		}
+		putState(t, e, readGolden(t, "generation"))
+		if got, err := table.Reset(t.Context(), shard0); err != nil || got != (lease.Reset{Generation: 2}) {
+			t.Errorf("reset %+v, %v", got, err)
 		}
 	})
 }
@@ -256,14 +283,18 @@ func TestSweepLeavesWhatACheckpointNeeds(t *testing.T) {
 			{Shard: shard0, Sequence: "100"}, {Shard: shard0, Sequence: "101"}, {Shard: shard0, Sequence: lease.ShardEnd},
 			{Shard: "shardId-000000000007", Sequence: "1"}, // of a lease unknown at the time of the list
 		}
-		stale := []lease.Place{{Shard: shard0, Sequence: "9"}, {Shard: shard0, Sequence: "99"}}
+		stale := []lease.Place{
+			{Shard: shard0, Sequence: "9"}, {Shard: shard0, Sequence: "99"},
+			{Shard: "shardId-000000000008", Sequence: lease.ShardEnd}, // its item is gone
+		}
 		for _, place := range append(keep, stale...) {
 			must(t, table.PutSnapshot(t.Context(), place, noise(400_000)))
 		}
 		items, err := table.List(t.Context())
 		must(t, err)
-		if n, err := table.Sweep(t.Context(), items); n != 6 || err != nil {
-			t.Errorf("swept %d items, error %v", n, err)
+		must(t, table.Create(t.Context(), "shardId-000000000007", "", 0))
+		if swept, err := table.Sweep(t.Context(), items, ""); swept.Maps != 9 || err != nil {
+			t.Errorf("swept %+v, error %v", swept, err)
 		}
 		for _, place := range keep {
 			if _, ok, err := table.Snapshot(t.Context(), place); !ok || err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tributary/stream"
@@ -66,13 +67,18 @@ func (t *Table) Worker() string { return t.cfg.Worker }
 func (t *Table) Duration() time.Duration { return t.cfg.Duration }
 
 func (t *Table) leases() *string { return &t.cfg.Table }
-func (t *Table) state() *string  { return aws.String(t.cfg.Table + "-state") }
+func (t *Table) state() *string  { return aws.String(t.cfg.Table + stateSuffix) }
+
+// stateSuffix makes the state table's name of the lease table's.
+const stateSuffix = "-state"
 
 // once turns the SDK's own retries off: one layer retries, and it is ours, which
 // knows what a repeated write means.
 func once(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
-func (t *Table) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
+// attempt bounds one request and counts it.
+func (t *Table) attempt(ctx context.Context, operation string) (context.Context, context.CancelFunc) {
+	t.metrics.requests.WithLabelValues(operation).Inc()
 	return context.WithTimeout(ctx, t.cfg.AttemptTimeout)
 }
 
@@ -108,7 +114,7 @@ func (t *Table) ensure(ctx context.Context, name *string, key string) error {
 }
 
 func (t *Table) describe(ctx context.Context, name *string) (*types.TableDescription, error) {
-	ctx, cancel := t.attempt(ctx)
+	ctx, cancel := t.attempt(ctx, opDescribe)
 	defer cancel()
 	out, err := t.api.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: name}, once)
 	if missing := (*types.ResourceNotFoundException)(nil); errors.As(err, &missing) {
@@ -121,7 +127,7 @@ func (t *Table) describe(ctx context.Context, name *string) (*types.TableDescrip
 }
 
 func (t *Table) create(ctx context.Context, name *string, key string) error {
-	ctx, cancel := t.attempt(ctx)
+	ctx, cancel := t.attempt(ctx, opCreate)
 	defer cancel()
 	_, err := t.api.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName:            name,
@@ -148,9 +154,15 @@ func checkKey(d *types.TableDescription, key string) error {
 }
 
 // List reads all shard items, consistently.
-func (t *Table) List(ctx context.Context) ([]Item, error) {
+func (t *Table) List(ctx context.Context) ([]Item, error) { return t.list(ctx, true) }
+
+// Glance is List for half the price. What it shows may be a moment old: good for
+// whatever is only done to an item that is still as it was seen.
+func (t *Table) Glance(ctx context.Context) ([]Item, error) { return t.list(ctx, false) }
+
+func (t *Table) list(ctx context.Context, consistent bool) ([]Item, error) {
 	var items []Item
-	in := &dynamodb.ScanInput{TableName: t.leases(), ConsistentRead: aws.Bool(true)}
+	in := &dynamodb.ScanInput{TableName: t.leases(), ConsistentRead: &consistent}
 	err := t.scan(ctx, in, func(a attributes) error {
 		// Items of other tools share the table under names no shard has.
 		if id, ok := a[attrShard].(*types.AttributeValueMemberS); ok && strings.HasPrefix(id.Value, "#") {
@@ -185,7 +197,7 @@ func (t *Table) scan(ctx context.Context, in *dynamodb.ScanInput, each func(attr
 }
 
 func (t *Table) page(ctx context.Context, in *dynamodb.ScanInput) (*dynamodb.ScanOutput, error) {
-	ctx, cancel := t.attempt(ctx)
+	ctx, cancel := t.attempt(ctx, opScan)
 	defer cancel()
 	return t.api.Scan(ctx, in, once)
 }
@@ -209,23 +221,29 @@ func (t *Table) Create(ctx context.Context, shard, parent stream.ShardID, genera
 // putNew writes an item that does not exist. One that does is a success: what is
 // created only once has the same content from whoever creates it.
 func (t *Table) putNew(ctx context.Context, table *string, key string, a attributes) error {
-	ctx, cancel := t.attempt(ctx)
+	_, err := t.add(ctx, table, key, a)
+	return err
+}
+
+// add is putNew that reports whether the item was missing.
+func (t *Table) add(ctx context.Context, table *string, key string, a attributes) (missing bool, err error) {
+	ctx, cancel := t.attempt(ctx, opPut)
 	defer cancel()
-	_, err := t.api.PutItem(ctx, &dynamodb.PutItemInput{
+	_, err = t.api.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName:                table,
 		Item:                     a,
 		ConditionExpression:      aws.String("attribute_not_exists(#key)"),
 		ExpressionAttributeNames: map[string]string{"#key": key},
 	}, once)
 	if isConditionFailed(err) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // get reads one item consistently; nil when there is none.
 func (t *Table) get(ctx context.Context, table *string, key, value string) (attributes, error) {
-	ctx, cancel := t.attempt(ctx)
+	ctx, cancel := t.attempt(ctx, opGet)
 	defer cancel()
 	out, err := t.api.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName:      table,
@@ -244,6 +262,19 @@ func (t *Table) get(ctx context.Context, table *string, key, value string) (attr
 func isConditionFailed(err error) bool {
 	var failed *types.ConditionalCheckFailedException
 	return errors.As(err, &failed)
+}
+
+// isThrottled recognises the answers that say the request was not even begun.
+func isThrottled(err error) bool {
+	var answer smithy.APIError
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.ErrorCode() {
+	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded":
+		return true
+	}
+	return false
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -29,7 +29,7 @@ var (
 // update writes the difference between two sights of an item, and only that:
 // attributes of others stay.
 func (t *Table) update(ctx context.Context, seen, want Item, cond condition) (Item, error) {
-	ctx, cancel := t.attempt(ctx)
+	ctx, cancel := t.attempt(ctx, opUpdate)
 	defer cancel()
 	in := updateInput(seen, want, cond)
 	in.TableName = t.leases()

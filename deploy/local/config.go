@@ -16,6 +16,9 @@ type Config struct {
 	SegmentBytes int64 `koanf:"segment_bytes" json:"segment_bytes"`
 	// InFlightBytes bounds the memory of all Kinesis calls being served; further calls wait their turn.
 	InFlightBytes int64 `koanf:"in_flight_bytes" json:"in_flight_bytes"`
+	// SubscriptionLife is how long a SubscribeToShard pushes before it has to be renewed. A shorter one than the service's five minutes is
+	// for tests; below 5 s it also shortens the time in which the same consumer may not subscribe to the shard again.
+	SubscriptionLife time.Duration `koanf:"subscription_life" json:"subscription_life"`
 	// ShutdownTimeout is how long calls under way may take after the end was asked for; then their connections are cut.
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout" json:"shutdown_timeout"`
 }
@@ -27,8 +30,9 @@ func DefaultConfig() Config {
 		// A full shard (1 MiB/s) fills a segment in about a minute: 1,440 files a shard and day at most.
 		SegmentBytes: 64 << 20,
 		// Six of the largest calls at once: 10 MiB of records are 13.4 MiB of base64, held beside their text, twice over.
-		InFlightBytes:   256 << 20,
-		ShutdownTimeout: 5 * time.Second,
+		InFlightBytes:    256 << 20,
+		SubscriptionLife: 5 * time.Minute,
+		ShutdownTimeout:  5 * time.Second,
 	}
 }
 
@@ -43,6 +47,9 @@ func (c Config) Validate() error {
 	}
 	if c.InFlightBytes < 64<<20 {
 		faults = append(faults, fmt.Errorf("in_flight_bytes is %d: want 64 MiB or more, the largest call needs that", c.InFlightBytes))
+	}
+	if c.SubscriptionLife <= 0 || c.SubscriptionLife > 5*time.Minute {
+		faults = append(faults, fmt.Errorf("subscription_life is %s: want more than 0s, at most 5m", c.SubscriptionLife))
 	}
 	if c.ShutdownTimeout <= 0 || c.ShutdownTimeout > time.Minute {
 		faults = append(faults, fmt.Errorf("shutdown_timeout is %s: want more than 0s, at most 1m", c.ShutdownTimeout))

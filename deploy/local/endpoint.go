@@ -27,7 +27,8 @@ type Endpoint struct {
 	lock   *os.File
 
 	targets map[string]http.Handler // by the part of X-Amz-Target before the dot
-	objects http.Handler            // S3
+	streams *kinesis.Service
+	objects http.Handler // S3
 	stores  []io.Closer
 }
 
@@ -64,15 +65,17 @@ func Open(cfg Config, log *slog.Logger, opts ...Option) (*Endpoint, error) {
 
 func (e *Endpoint) openServices() error {
 	streams, err := kinesis.Open(filepath.Join(e.cfg.Dir, "kinesis"), kinesis.Options{
-		Faults:        e.faults,
-		Limits:        e.cfg.Limits,
-		SegmentBytes:  e.cfg.SegmentBytes,
-		InFlightBytes: e.cfg.InFlightBytes,
-		Log:           e.log,
+		Faults:           e.faults,
+		Limits:           e.cfg.Limits,
+		SegmentBytes:     e.cfg.SegmentBytes,
+		InFlightBytes:    e.cfg.InFlightBytes,
+		SubscriptionLife: e.cfg.SubscriptionLife,
+		Log:              e.log,
 	})
 	if err != nil {
 		return err
 	}
+	e.streams = streams
 	e.targets["Kinesis_20131202"] = streams
 	e.stores = append(e.stores, streams)
 	tables, err := dynamodb.Open(filepath.Join(e.cfg.Dir, "dynamodb"), e.faults)
@@ -124,12 +127,13 @@ func (e *Endpoint) serveTarget(w http.ResponseWriter, r *http.Request, target st
 	fmt.Fprintf(w, `{"__type":"UnknownOperationException","message":%q}`, "the local endpoint has no service for X-Amz-Target "+target)
 }
 
-// Run serves on ln until ctx ends. Delayed calls then happen at once, and calls under way have Config.ShutdownTimeout to finish.
+// Run serves on ln until ctx ends. Subscriptions then end, delayed calls happen at once, and calls under way have Config.ShutdownTimeout to finish.
 // It closes ln. The stores stay open until Close.
 func (e *Endpoint) Run(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           e.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
+		Protocols:         protocols(),
 		ErrorLog:          slog.NewLogLogger(e.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
@@ -144,7 +148,17 @@ func (e *Endpoint) Run(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
+// protocols are those that clients choose from at an http:// address: the Go SDK takes HTTP/1.1, also for SubscribeToShard, whose
+// documentation speaks of HTTP/2; others, and a transport told to, take HTTP/2 without asking.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
 func (e *Endpoint) shutdown(srv *http.Server) error {
+	e.streams.EndSubscriptions()
 	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.ShutdownTimeout)
 	defer cancel()
 	if err := e.faults.Drain(ctx); err != nil {

@@ -17,12 +17,12 @@
 //
 //	TRIBUTARY_AWS_CONTRACT=1 go test -count=1 -v -parallel 8 -timeout 60m -run /aws ./deploy/local/contract
 //
-// That is some twenty minutes and less than three dollars: some 150 shards, each billed for an hour at 0.015 $, tables on demand and
-// objects of a few MiB. No case may take longer than 15 minutes, and none makes more than seven shards.
+// That is some half an hour and less than five dollars: some 300 shards, each billed for an hour at 0.015 $, consumers of some 20 of
+// them at the same, tables on demand and objects of a few MiB. No case may take longer than 15 minutes, and none has more than seven shards open.
 //
 // Whoever disagrees with the documentation stands in the table of differences with the documentation's word. Such a case is run all the
 // same and has to fail in the way the table says: a difference that is gone is an error, so the table stays true. TestDifferences
 // prints it.
 //
-// A new case, say for MergeShards, is a row in the service's list of cases: its sentence and its proof.
+// A new case is a row in the service's list of cases: its sentence and its proof.
 package contract

@@ -3,7 +3,7 @@ package contract_test
 // kinesisAPI is where the API reference lies. Where it leaves something open, the service's own answers are cited.
 const kinesisAPI = "https://docs.aws.amazon.com/kinesis/latest/APIReference/"
 
-var kinesisDifferences = []difference{
+var kinesisDifferences = append(subscribeDifferences(), []difference{
 	{
 		server: "kinesis-local", says: "a stream name with a slash is not valid",
 		does: "answers InvalidArgumentException", shows: "InvalidArgumentException",
@@ -196,4 +196,71 @@ var kinesisDifferences = []difference{
 		docs: "NewStartingHashKey: Pattern: 0|([1-9]\\d{0,38})",
 		url:  kinesisAPI + "API_SplitShard.html",
 	},
+	{
+		server: "kinesis-local", says: "a merged shard begins after both its parents' ends",
+		does: "ends every closed shard at 2^63-1, before its records", shows: "9223372036854775807",
+		docs: "EndingSequenceNumber: The ending sequence number for the range.",
+		url:  kinesisAPI + "API_SequenceNumberRange.html",
+	},
+	{
+		server: "kinesis-local", says: "UpdateShardCount answers at once with both counts",
+		does: "leaves out the ARN", shows: "ARN: got ,",
+		docs: "The following data is returned in JSON format by the service: CurrentShardCount, StreamARN, StreamName, TargetShardCount",
+		url:  kinesisAPI + "API_UpdateShardCount.html",
+	},
+	{
+		server: "kinesis-local", says: "UpdateShardCount makes equal shards of a count that is no multiple",
+		does: "splits one shard and leaves the others as they are", shows: "keys larger than",
+		docs: "ScalingType: Uniform scaling creates shards of equal size.",
+		url:  kinesisAPI + "API_UpdateShardCount.html",
+	},
+	{
+		server: "kinesis-local", says: "a stream is at most halved at once",
+		does: "rounds the half of an odd count down", shows: "got <nil>",
+		docs: "you cannot … Scale down below half your current shard count for a stream",
+		url:  kinesisAPI + "API_UpdateShardCount.html",
+	},
+	{
+		server: "kinesis-local", says: "a stream is resized to at least one shard",
+		does: "takes 0", shows: "got <nil>",
+		docs: "TargetShardCount: Valid Range: Minimum value of 1.",
+		url:  kinesisAPI + "API_UpdateShardCount.html",
+	},
+	{
+		server: "kinesis-local", says: "a stream is resized in no other way than uniformly",
+		does: "answers SerializationException", shows: "SerializationException",
+		docs: "ScalingType: Valid Values: UNIFORM_SCALING; ValidationError: The input fails to satisfy the constraints specified by an AWS service.",
+		url:  kinesisAPI + "API_UpdateShardCount.html",
+	},
+	{
+		server: "kinesis-local", says: "a stream is resized ten times a day",
+		does: "takes an eleventh", shows: "got <nil>",
+		docs: "you cannot … Scale more than ten times per rolling 24-hour period per stream",
+		url:  kinesisAPI + "API_UpdateShardCount.html",
+	},
+	{
+		server: "kinesis-local", says: "consumers are listed page by page",
+		does: "leaves out the last one", shows: "got map[a:1 b:1]",
+		docs: "NextToken: … You can specify this NextToken value in a subsequent call to ListStreamConsumers to list the next set of registered consumers.",
+		url:  kinesisAPI + "API_ListStreamConsumers.html",
+	},
+	{
+		server: "kinesis-local", says: "a stream with consumers is deleted only with EnforceConsumerDeletion",
+		does: "answers ResourceInUseException, and a moment later the stream is gone", norun: true,
+		docs: "If this parameter is unset (null) or if you set it to false, and the stream has registered consumers, the call to DeleteStream fails with a ResourceInUseException.",
+		url:  kinesisAPI + "API_DeleteStream.html",
+	},
+}...)
+
+// subscribeDifferences are all cases of SubscribeToShard: the SDK does not get as far as its events.
+func subscribeDifferences() (all []difference) {
+	for _, c := range subscribeCases {
+		all = append(all, difference{
+			server: "kinesis-local", says: c.says,
+			does: "sends events without an initial response, which the SDK refuses", shows: "expected initial-response",
+			docs: "In RPC protocols (AWS JSON 1.0, AWS JSON 1.1, …), initial messages take the form of message events with the event types … initial-response for response streams.",
+			url:  "https://smithy.io/2.0/aws/amazon-eventstream.html",
+		})
+	}
+	return all
 }

@@ -23,7 +23,7 @@ var kinesisSuite = suite[*kinesis.Client]{
 	service: "Kinesis",
 	client:  func(_ *testing.T, cfg aws.Config) *kinesis.Client { return kinesis.NewFromConfig(cfg) },
 	servers: []server{localServer, kinesisLocal, awsServer},
-	cases:   slices.Concat(streamCases, putCases, readCases, shardCases, reshardCases),
+	cases:   slices.Concat(streamCases, putCases, readCases, shardCases, reshardCases, mergeCases, resizeCases, consumerCases, subscribeCases),
 }
 
 func TestKinesis(t *testing.T) { kinesisSuite.run(t) }

@@ -92,7 +92,8 @@ func startKinesisLocal(t *testing.T) aws.Config {
 				fmt.Sprintf("KINESIS_MOCK_PLAIN_PORT=%d", ports[0]),
 				fmt.Sprintf("KINESIS_MOCK_TLS_PORT=%d", ports[1]),
 				"CREATE_STREAM_DURATION=20ms", "DELETE_STREAM_DURATION=20ms", "SPLIT_SHARD_DURATION=20ms", "MERGE_SHARDS_DURATION=20ms",
-				"UPDATE_SHARD_COUNT_DURATION=20ms", "SHARD_LIMIT=1000", "LOG_LEVEL=ERROR",
+				// Longer, so that a case sees it while it goes on.
+				"UPDATE_SHARD_COUNT_DURATION=300ms", "REGISTER_STREAM_CONSUMER_DURATION=20ms", "DEREGISTER_STREAM_CONSUMER_DURATION=20ms", "SHARD_LIMIT=1000", "LOG_LEVEL=ERROR",
 			},
 		}
 	})

@@ -3,9 +3,9 @@
 // A [Set] holds rules. Each [Rule] names calls by service and operation and says what happens to every Nth of them. Rules count,
 // they do not throw dice: the same calls in the same order meet the same faults, so a test that fails once fails again.
 //
-// Words: a call is one HTTP request; a hit is a call (or a record, or a read) to which a rule did something.
+// Words: a call is one HTTP request; a hit is a call (or a record, a read, or an event) to which a rule did something.
 //
 // Two kinds of action exist. [Throttle], [Error], [Delay], [LoseResponse] and [DelayCommit] befall a whole call and are applied by
-// [Set.Handler], in front of a service. [ThrottleRecords] and [Stale] only make sense inside a service, which asks [Set.Strikes]
-// at the place where it matters.
+// [Set.Handler], in front of a service. [ThrottleRecords], [Stale] and [Cut] only make sense inside a service, which asks
+// [Set.Strikes] at the place where it matters.
 package fault

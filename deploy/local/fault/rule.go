@@ -27,6 +27,8 @@ const (
 	ThrottleRecords Action = "throttle_records"
 	// Stale lets an eventually consistent read answer from before the last write. Every and Count count such reads.
 	Stale Action = "stale"
+	// Cut breaks the connection in the middle of an event of SubscribeToShard. Every and Count count events.
+	Cut Action = "cut"
 )
 
 // Services are the names that Rule.Service may take, "" and "*" apart.
@@ -68,7 +70,7 @@ func matches(pattern, name string) bool {
 
 // befallsCall tells the actions that Handler applies from those a service asks for itself.
 func (r Rule) befallsCall() bool {
-	return r.Action != ThrottleRecords && r.Action != Stale
+	return r.Action != ThrottleRecords && r.Action != Stale && r.Action != Cut
 }
 
 func (r Rule) validate() error {
@@ -81,12 +83,12 @@ func (r Rule) validate() error {
 		if r.Delay <= 0 || r.Delay > maxDelay {
 			faults = append(faults, fmt.Errorf("delay %s: want more than 0s, at most %s", r.Delay, maxDelay))
 		}
-	case Throttle, Error, LoseResponse, ThrottleRecords, Stale:
+	case Throttle, Error, LoseResponse, ThrottleRecords, Stale, Cut:
 		if r.Delay != 0 {
 			faults = append(faults, fmt.Errorf("delay %s: action %q does not wait", r.Delay, r.Action))
 		}
 	default:
-		known := []Action{Throttle, Error, Delay, LoseResponse, DelayCommit, ThrottleRecords, Stale}
+		known := []Action{Throttle, Error, Delay, LoseResponse, DelayCommit, ThrottleRecords, Stale, Cut}
 		faults = append(faults, fmt.Errorf("action %q: want one of %q", r.Action, known))
 	}
 	if r.Every < 0 {

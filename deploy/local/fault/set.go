@@ -54,7 +54,7 @@ func (s *Set) Next(service, operation string) Fault {
 	return s.next(service, operation, Rule.befallsCall)
 }
 
-// Strikes counts one event of a service's own kind (a record for ThrottleRecords, a read for Stale) and says whether it is hit.
+// Strikes counts one event of a service's own kind (a record for ThrottleRecords, a read for Stale, an event for Cut) and says whether it is hit.
 func (s *Set) Strikes(action Action, service, operation string) bool {
 	f := s.next(service, operation, func(r Rule) bool { return r.Action == action })
 	return f.Action == action

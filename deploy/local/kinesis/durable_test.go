@@ -149,7 +149,7 @@ func TestWhatAnInterruptedChangeLeftIsSwept(t *testing.T) {
 func TestOpenRefusesFilesItDoesNotUnderstand(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
 		"metadata of a later version": func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, "stream-logs", "stream.json"), []byte(`{"version":2}`), 0o644)
+			return os.WriteFile(filepath.Join(dir, "stream-logs", "stream.json"), []byte(`{"version":3}`), 0o644)
 		},
 		"metadata that is cut": func(dir string) error {
 			return os.Truncate(filepath.Join(dir, "stream-logs", "stream.json"), 10)

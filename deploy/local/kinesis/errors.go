@@ -31,6 +31,14 @@ func notFound(format string, args ...any) error {
 	return refuse("ResourceNotFoundException", format, args...)
 }
 
+func limitExceeded(format string, args ...any) error {
+	return refuse("LimitExceededException", format, args...)
+}
+
+func inUse(format string, args ...any) error {
+	return refuse("ResourceInUseException", format, args...)
+}
+
 const (
 	codeThrottled = "ProvisionedThroughputExceededException"
 	codeInternal  = "InternalFailure"

@@ -173,9 +173,12 @@ func (c *call) room(ref streamRef, it iterator, limit int) (int64, error) {
 		return 0, err
 	}
 	defer unlock()
-	unread := sh.unread(it.Position)
+	return answerRoom(sh.unread(it.Position), maxAnswerBytes, limit), nil
+}
+
+func answerRoom(unread, largest int64, limit int) int64 {
 	records := min(unread/(frameBytes+bodyBytes), int64(limit))
-	return min(unread, maxAnswerBytes)*4/3 + records*recordTextBytes + 4<<10, nil
+	return min(unread, largest)*4/3 + records*recordTextBytes + 4<<10
 }
 
 func (c *call) openIterator(in getRecordsInput) (iterator, error) {
@@ -210,51 +213,71 @@ func (sh *shard) answered(bytes int, full bool, now time.Time) {
 
 // collect writes the answer while it reads: the records are held once, in their final form.
 func (c *call) collect(st *stream, sh *shard, position uint64, limit int, room int64) ([]byte, error) {
-	a := answer{buf: make([]byte, 0, room), st: st, limit: limit}
-	a.buf = append(a.buf, `{"Records":[`...)
-	tip := sh.tip()
-	next, atEnd, err := sh.read(position, st.horizon(c.now), a.add)
+	a := answer{buf: make([]byte, 0, room), st: st, limit: limit, maxBytes: maxAnswerBytes}
+	next, atTip, err := a.read(sh, position, c.now)
 	if err != nil {
 		return nil, err
 	}
 	sh.answered(a.bytes, a.full, c.now)
-	a.buf = append(a.buf, ']')
-	behind := int64(0)
-	if atEnd {
-		next = max(next, tip)
-	} else {
-		behind = max(1, c.now.UnixMilli()-a.lastMS)
-	}
-	a.buf = append(a.buf, `,"MillisBehindLatest":`...)
-	a.buf = strconv.AppendInt(a.buf, behind, 10)
-	if !atEnd || !sh.meta.closed() {
+	if !atTip || !sh.meta.closed() {
 		a.buf = append(a.buf, `,"NextShardIterator":"`...)
 		a.buf = append(a.buf, st.iterator(sh, next, c.now)...)
 		a.buf = append(a.buf, '"')
-	} else if children := st.children(sh.meta.ID); children != nil {
-		text, err := json.Marshal(children)
-		if err != nil {
-			return nil, fmt.Errorf("write child shards: %w", err)
-		}
-		a.buf = append(append(a.buf, `,"ChildShards":`...), text...)
+	} else if err := a.children(sh); err != nil {
+		return nil, err
 	}
 	return append(a.buf, '}'), nil
 }
 
-// An answer collects the records of one GetRecords answer as JSON.
+// An answer collects records as JSON, for GetRecords or an event of SubscribeToShard.
 type answer struct {
-	buf     []byte
-	st      *stream
-	limit   int
-	records int
-	bytes   int // of data and keys
-	full    bool
-	lastMS  int64
+	buf      []byte
+	st       *stream
+	limit    int
+	maxBytes int
+	records  int
+	bytes    int // of data and keys
+	full     bool
+	lastMS   int64
+}
+
+// read begins the answer with the records at and behind position and how far they are behind, and gives the position behind them.
+// The caller holds the stream's lock.
+func (a *answer) read(sh *shard, position uint64, now time.Time) (next uint64, atTip bool, err error) {
+	a.buf = append(a.buf, `{"Records":[`...)
+	tip := sh.tip()
+	next, atTip, err = sh.read(position, a.st.horizon(now), a.add)
+	if err != nil {
+		return 0, false, err
+	}
+	behind := int64(0)
+	if atTip {
+		next = max(next, tip)
+	} else {
+		behind = max(1, now.UnixMilli()-a.lastMS)
+	}
+	a.buf = append(a.buf, `],"MillisBehindLatest":`...)
+	a.buf = strconv.AppendInt(a.buf, behind, 10)
+	return next, atTip, nil
+}
+
+// children adds the shards that follow the closed one.
+func (a *answer) children(sh *shard) error {
+	children := a.st.children(sh.meta.ID)
+	if children == nil {
+		return nil
+	}
+	text, err := json.Marshal(children)
+	if err != nil {
+		return fmt.Errorf("write child shards: %w", err)
+	}
+	a.buf = append(append(a.buf, `,"ChildShards":`...), text...)
+	return nil
 }
 
 func (a *answer) add(rec frame) bool {
 	size := len(rec.data) + len(rec.key)
-	if a.records > 0 && a.bytes+size > maxAnswerBytes {
+	if a.records > 0 && a.bytes+size > a.maxBytes {
 		a.full = true
 		return false
 	}

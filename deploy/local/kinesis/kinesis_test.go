@@ -50,6 +50,7 @@ type world struct {
 	opts   kinesis.Options
 	clock  *clock
 	faults *fault.Set
+	pipes  bool // in memory, for a bubble of synctest
 	close  func()
 }
 
@@ -71,13 +72,20 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	srv := httptest.NewServer(service)
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	srv := httptest.NewUnstartedServer(service)
+	if w.pipes {
+		_ = srv.Listener.Close()
+		pipes := newPipes()
+		srv.Listener, transport.DialContext = pipes, pipes.dial
+	}
+	srv.Start()
 	w.Client = client.NewFromConfig(aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), HTTPClient: &http.Client{Transport: localtest.PlainBodies(transport)},
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""), RetryMaxAttempts: 1,
 	})
 	w.close = sync.OnceFunc(func() {
+		service.EndSubscriptions()
 		if err := w.faults.Drain(context.Background()); err != nil {
 			w.t.Error(err)
 		}
@@ -134,14 +142,47 @@ func (w *world) split(id string) {
 	w.t.Helper()
 	for _, s := range w.shards(nil) {
 		if *s.ShardId == id {
-			_, err := w.SplitShard(w.t.Context(), &client.SplitShardInput{StreamName: name, ShardToSplit: &id, NewStartingHashKey: aws.String(middle(s))})
-			if err != nil {
+			if err := w.splitAt(id, middle(s)); err != nil {
 				w.t.Fatal(err)
 			}
 			return
 		}
 	}
 	w.t.Fatalf("no shard %s", id)
+}
+
+func (w *world) splitAt(id, hashKey string) error {
+	_, err := w.SplitShard(w.t.Context(), &client.SplitShardInput{StreamName: name, ShardToSplit: &id, NewStartingHashKey: &hashKey})
+	return err
+}
+
+func (w *world) merge(low, high string) error {
+	_, err := w.MergeShards(w.t.Context(), &client.MergeShardsInput{StreamName: name, ShardToMerge: &low, AdjacentShardToMerge: &high})
+	return err
+}
+
+func (w *world) resize(shards int32) error {
+	_, err := w.UpdateShardCount(w.t.Context(), &client.UpdateShardCountInput{StreamName: name, TargetShardCount: &shards, ScalingType: types.ScalingTypeUniformScaling})
+	return err
+}
+
+func (w *world) describe() *types.StreamDescriptionSummary {
+	w.t.Helper()
+	out, err := w.DescribeStreamSummary(w.t.Context(), &client.DescribeStreamSummaryInput{StreamName: name})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out.StreamDescriptionSummary
+}
+
+// untilActive lets a resize take its steps, and gives how many it took.
+func (w *world) untilActive() (steps int) {
+	w.t.Helper()
+	for w.describe().StreamStatus != types.StreamStatusActive {
+		w.clock.advance(20 * time.Millisecond)
+		steps++
+	}
+	return steps
 }
 
 func (w *world) iterator(shard string, in client.GetShardIteratorInput) *string {
@@ -185,10 +226,14 @@ func (w *world) read(shard string, from client.GetShardIteratorInput) (data []st
 	return data
 }
 
+func hasCode(err error, code string) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == code
+}
+
 func wantCode(t *testing.T, err error, code string) {
 	t.Helper()
-	var api smithy.APIError
-	if !errors.As(err, &api) || api.ErrorCode() != code {
+	if !hasCode(err, code) {
 		t.Errorf("got %v, want %s", err, code)
 	}
 }

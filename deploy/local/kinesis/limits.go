@@ -1,6 +1,9 @@
 package kinesis
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // The rates of one shard, from "Quotas and limits" of the developer guide.
 const (
@@ -77,4 +80,31 @@ func (l *shardLimits) answered(bytes int, full bool, now time.Time) {
 	if full {
 		l.restUntil = now.Add(fullAnswerRest)
 	}
+}
+
+// callRates limit how often operations are called. nil limits nothing. It may be used from any goroutine.
+type callRates struct {
+	mu      sync.Mutex
+	buckets map[string]*bucket // by operation
+}
+
+func newCallRates() *callRates { return &callRates{buckets: make(map[string]*bucket)} }
+
+// take counts one call of the operation, or refuses it.
+func (r *callRates) take(operation string, perSecond float64, now time.Time) error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.buckets[operation]
+	if b == nil {
+		b = &bucket{rate: perSecond}
+		r.buckets[operation] = b
+	}
+	if !b.takes(1, now) {
+		return limitExceeded("Rate exceeded for %s under account %s.", operation, accountID)
+	}
+	b.take(1)
+	return nil
 }

@@ -1,6 +1,7 @@
 package kinesis_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +112,28 @@ func TestAShardIsReadAtTwoMebibytesASecond(t *testing.T) {
 	w.clock.advance(100 * time.Millisecond)
 	if out = w.get(it, 0); len(out.Records) != 1 {
 		t.Errorf("%d records, want 1", len(out.Records))
+	}
+}
+
+func TestAnAccountSplitsAndMergesFiveTimesASecondEach(t *testing.T) {
+	w := limited(t)
+	w.create(1)
+	for i := range 5 {
+		w.split(fmt.Sprintf("shardId-%012d", 2*i))
+	}
+	wantCode(t, w.splitAt("shardId-000000000010", "5"), "LimitExceededException")
+	for range 5 {
+		wantCode(t, w.merge(shard0, shard1), "InvalidArgumentException") // also a refused call counts
+	}
+	wantCode(t, w.merge(shard0, shard1), "LimitExceededException")
+	w.clock.advance(200 * time.Millisecond)
+	w.split("shardId-000000000010")
+	for range 10 {
+		wantCode(t, w.resize(100), "LimitExceededException") // more than double
+	}
+	wantCode(t, w.resize(7), "LimitExceededException") // too often
+	w.clock.advance(100 * time.Millisecond)
+	if err := w.resize(7); err != nil {
+		t.Error(err)
 	}
 }

@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	metaFile    = "stream.json"
-	metaVersion = 1
+	metaFile = "stream.json"
+	// metaVersion is the highest that is read. A stream is written as version 1 unless it has what programs that know no more would
+	// lose: consumers, or a resize under way.
+	metaVersion = 2
 )
 
 // streamMeta is what a stream is, records apart. It is replaced as a whole, so that a crash leaves the old or the new one.
@@ -23,6 +25,11 @@ type streamMeta struct {
 	MaxRecordKiB   int         `json:"max_record_kib"`
 	NextShard      int         `json:"next_shard"`
 	Shards         []shardMeta `json:"shards"`
+	// TargetShards is what a resize under way goes to; 0: none is. Which step comes next follows from it and the open shards.
+	TargetShards int            `json:"target_shards,omitempty"`
+	ResizedMS    []int64        `json:"resized_ms,omitempty"` // when resizes of the last 24 hours were asked for
+	Consumers    []consumerMeta `json:"consumers,omitempty"`
+	ConsumerMS   int64          `json:"consumer_ms,omitempty"` // creation time of the newest consumer, gone ones included
 }
 
 // shardMeta describes one shard. End and ClosedMS are 0 while it is open.
@@ -45,9 +52,18 @@ func (m shardMeta) expired(horizon int64) bool { return m.closed() && m.ClosedMS
 
 func (m shardMeta) owns(k hashKey) bool { return m.From.compare(k) <= 0 && k.compare(m.To) <= 0 }
 
+// precedes: m ends where next begins.
+func (m shardMeta) precedes(next shardMeta) bool {
+	return m.To != maxHashKey && m.To.after() == next.From
+}
+
 func shardID(index int) string { return fmt.Sprintf("shardId-%012d", index) }
 
 func (m streamMeta) save(dir string) error {
+	m.Version = 1
+	if len(m.Consumers) > 0 || m.TargetShards != 0 {
+		m.Version = 2
+	}
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write stream metadata: %w", err)
@@ -67,8 +83,8 @@ func loadMeta(dir string) (streamMeta, error) {
 	if err := json.Unmarshal(text, &m); err != nil {
 		return streamMeta{}, fmt.Errorf("read stream metadata in %s: %w", dir, err)
 	}
-	if m.Version != metaVersion {
-		return streamMeta{}, fmt.Errorf("read stream metadata in %s: version %d, this program reads %d", dir, m.Version, metaVersion)
+	if m.Version < 1 || m.Version > metaVersion {
+		return streamMeta{}, fmt.Errorf("read stream metadata in %s: version %d, this program reads 1 to %d", dir, m.Version, metaVersion)
 	}
 	return m, nil
 }

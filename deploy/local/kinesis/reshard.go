@@ -4,7 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 )
+
+// reshardsPerSecond: "SplitShard has a limit of five transactions per second per account", and so has MergeShards.
+const reshardsPerSecond = 5
 
 type splitShardInput struct {
 	streamRef
@@ -17,11 +21,17 @@ func (c *call) splitShard(in splitShardInput) (none, error) {
 	if err != nil {
 		return none{}, err
 	}
+	if err := c.svc.rates.take("SplitShard", reshardsPerSecond, c.now); err != nil {
+		return none{}, err
+	}
 	st, unlock, err := c.change(in.streamRef)
 	if err != nil {
 		return none{}, err
 	}
 	defer unlock()
+	if err := st.active(); err != nil {
+		return none{}, err
+	}
 	parent, ok := st.shard(in.ShardToSplit)
 	if !ok {
 		return none{}, noShard(st, in.ShardToSplit)
@@ -34,9 +44,52 @@ func (c *call) splitShard(in splitShardInput) (none, error) {
 		return none{}, invalidArgument("NewStartingHashKey %s used in SplitShard on shard %s in stream %s is not both greater than one plus the shard's StartingHashKey %s and less than its EndingHashKey %s.",
 			at, parent.meta.ID, st.meta.Name, from, to)
 	}
+	return none{}, st.split(parent, at, c.now)
+}
+
+type mergeShardsInput struct {
+	streamRef
+	ShardToMerge         string
+	AdjacentShardToMerge string
+}
+
+func (c *call) mergeShards(in mergeShardsInput) (none, error) {
+	if err := c.svc.rates.take("MergeShards", reshardsPerSecond, c.now); err != nil {
+		return none{}, err
+	}
+	st, unlock, err := c.change(in.streamRef)
+	if err != nil {
+		return none{}, err
+	}
+	defer unlock()
+	if err := st.active(); err != nil {
+		return none{}, err
+	}
+	low, ok := st.shard(in.ShardToMerge)
+	if !ok {
+		return none{}, noShard(st, in.ShardToMerge)
+	}
+	high, ok := st.shard(in.AdjacentShardToMerge)
+	if !ok {
+		return none{}, noShard(st, in.AdjacentShardToMerge)
+	}
+	// As the service wants it, the first shard is the lower one.
+	if low.meta.closed() || high.meta.closed() || !low.meta.precedes(high.meta) {
+		return none{}, invalidArgument("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging",
+			low.meta.ID, high.meta.ID, st.meta.Name, accountID)
+	}
+	return none{}, st.merge(low, high, c.now)
+}
+
+func (st *stream) split(parent *shard, at hashKey, now time.Time) error {
 	low := shardMeta{Parent: parent.meta.ID, From: parent.meta.From, To: at.before()}
 	high := shardMeta{Parent: parent.meta.ID, From: at, To: parent.meta.To}
-	return none{}, st.reshard([]*shard{parent}, []shardMeta{low, high}, c.now.UnixMilli())
+	return st.reshard([]*shard{parent}, []shardMeta{low, high}, now.UnixMilli())
+}
+
+func (st *stream) merge(low, high *shard, now time.Time) error {
+	child := shardMeta{Parent: low.meta.ID, AdjacentParent: high.meta.ID, From: low.meta.From, To: high.meta.To}
+	return st.reshard([]*shard{low, high}, []shardMeta{child}, now.UnixMilli())
 }
 
 // reshard closes parents and opens children in their place. Writing the metadata is the moment at which it happens: a crash before

@@ -39,12 +39,16 @@ const (
 
 // Options say how the service behaves.
 type Options struct {
-	Faults        *fault.Set       // nil: none
-	Limits        bool             // apply the rates of real shards
-	SegmentBytes  int64            // a shard's file is closed at this size; 0 means 64 MiB
-	InFlightBytes int64            // bounds the memory of calls being served, at least 64 MiB; 0 means 256 MiB
-	Now           func() time.Time // nil means time.Now
-	Log           *slog.Logger     // nil means none
+	Faults       *fault.Set    // nil: none
+	Limits       bool          // apply the rates of real shards
+	SegmentBytes int64         // a shard's file is closed at this size; 0 means 64 MiB
+	ReshardStep  time.Duration // how long UpdateShardCount takes for each split and merge; 0 means 20 ms
+	// SubscriptionLife is how long SubscribeToShard pushes; 0 means 5 minutes. A shorter one also shortens the 5 seconds before which
+	// the same consumer may not subscribe to the shard again.
+	SubscriptionLife time.Duration
+	InFlightBytes    int64            // bounds the memory of calls being served, at least 64 MiB; 0 means 256 MiB
+	Now              func() time.Time // nil means time.Now
+	Log              *slog.Logger     // nil means none
 }
 
 func (o *Options) limits() *shardLimits {
@@ -54,12 +58,25 @@ func (o *Options) limits() *shardLimits {
 	return newShardLimits()
 }
 
+func (o *Options) callRates() *callRates {
+	if !o.Limits {
+		return nil
+	}
+	return newCallRates()
+}
+
 func (o Options) withDefaults() *Options {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = 64 << 20
 	}
 	if o.InFlightBytes == 0 {
 		o.InFlightBytes = 256 << 20
+	}
+	if o.ReshardStep == 0 {
+		o.ReshardStep = 20 * time.Millisecond
+	}
+	if o.SubscriptionLife == 0 {
+		o.SubscriptionLife = subscriptionLife
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -76,9 +93,12 @@ type Service struct {
 	dir      string
 	opts     *Options
 	handler  http.Handler
+	rates    *callRates // of calls that the whole account shares
 	memory   *semaphore.Weighted
 	requests atomic.Uint64
 	swept    atomic.Int64 // when expired files were last looked for, in ms
+
+	unsubscribed atomic.Bool // no more subscriptions are opened
 
 	mu      sync.RWMutex
 	streams map[string]*stream
@@ -92,6 +112,7 @@ func Open(dir string, opts Options) (*Service, error) {
 	if s.opts.InFlightBytes < maxBody*bodyCost {
 		return nil, fmt.Errorf("open kinesis: in-flight bytes are %d: want %d or more", s.opts.InFlightBytes, maxBody*bodyCost)
 	}
+	s.rates = s.opts.callRates()
 	s.memory = semaphore.NewWeighted(s.opts.InFlightBytes)
 	s.handler = s.opts.Faults.Handler("kinesis", operation, writeThrottle, http.HandlerFunc(s.serve))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -152,6 +173,8 @@ type call struct {
 	svc  *Service
 	now  time.Time
 	held int64
+
+	opened *subscription // what SubscribeToShard opened
 }
 
 // reserve waits until n bytes fit. A call reserves once: two that each hold a part and wait for more would wait for ever.
@@ -180,6 +203,10 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 			s.opts.Log.Error("call failed", "service", "kinesis", "operation", operation(r), "err", err)
 		}
 		writeError(w, err)
+		return
+	}
+	if c.opened != nil {
+		c.opened.serve(w)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)

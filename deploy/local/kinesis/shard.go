@@ -31,6 +31,7 @@ type shard struct {
 	last   uint64   // number of the last record, or what the shard started with
 	lastMS int64
 	buf    []byte
+	grown  chan struct{} // closed when records come or the shard closes; nil: nobody waits for that
 }
 
 // A put is a record on its way in, and what became of it.
@@ -152,6 +153,24 @@ func (sh *shard) append(puts []*put, now time.Time) {
 	}
 	seg.size += int64(len(buf))
 	sh.last, sh.lastMS = last, ms
+	sh.tell()
+}
+
+// changed gives a channel that is closed at the next record, or when the shard closes.
+func (sh *shard) changed() <-chan struct{} {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.grown == nil {
+		sh.grown = make(chan struct{})
+	}
+	return sh.grown
+}
+
+func (sh *shard) tell() {
+	if sh.grown != nil {
+		close(sh.grown)
+		sh.grown = nil
+	}
 }
 
 func (sh *shard) ready(ms int64) error {
@@ -294,6 +313,7 @@ func (sh *shard) trim(horizon int64) error {
 func (sh *shard) close() error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	sh.tell()
 	if sh.active == nil {
 		return nil
 	}

@@ -26,15 +26,20 @@ type stream struct {
 	opts    *Options
 	prefix  string        // of all its sequence numbers
 	numbers atomic.Uint64 // the last number given
+	rates   *callRates
+	stepAt  atomic.Int64 // when the next step of a resize is due, in ms; 0: no resize is under way
+
+	subscriptions subscriptions
 
 	mu      sync.RWMutex
 	meta    streamMeta // Shards apart, which are in the shards
 	shards  []*shard   // by id
 	deleted bool
+	closed  bool
 }
 
 func (opts *Options) newStream(dir string, meta streamMeta) *stream {
-	return &stream{dir: dir, opts: opts, meta: meta, prefix: fmt.Sprintf("49%034d", meta.CreatedMS)}
+	return &stream{dir: dir, opts: opts, meta: meta, prefix: fmt.Sprintf("49%034d", meta.CreatedMS), rates: opts.callRates()}
 }
 
 // createStream makes the stream under a temporary name: a crash leaves a whole stream or something that open sweeps.
@@ -100,6 +105,9 @@ func openStream(opts *Options, dir string) (*stream, error) {
 		highest = max(highest, sh.last, sm.Start, sm.End)
 	}
 	st.numbers.Store(highest + reopenGap)
+	if meta.TargetShards != 0 {
+		st.stepAt.Store(1) // at once
+	}
 	return st, sweepUnknown(dir, known, opts.Log)
 }
 
@@ -147,13 +155,46 @@ func (st *stream) save() error {
 }
 
 func (st *stream) close() error {
+	st.subscriptions.close()
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.closed = true
 	var errs []error
 	for _, sh := range st.shards {
 		errs = append(errs, sh.close())
 	}
 	return errors.Join(errs...)
+}
+
+// usable says why the stream that was found is none any more.
+func (st *stream) usable() error {
+	if st.deleted {
+		return noStream(st.meta.Name)
+	}
+	if st.closed {
+		return errClosed
+	}
+	return nil
+}
+
+const (
+	statusActive   = "ACTIVE"
+	statusUpdating = "UPDATING"
+)
+
+func (st *stream) status() string {
+	if st.meta.TargetShards != 0 {
+		return statusUpdating
+	}
+	return statusActive
+}
+
+// active refuses what a stream must be ACTIVE for.
+func (st *stream) active() error {
+	if status := st.status(); status != statusActive {
+		return inUse("Stream %s under account %s not ACTIVE, instead in state %s", st.meta.Name, accountID, status)
+	}
+	return nil
 }
 
 // horizon is the arrival time before which records have expired, in ms.
@@ -234,7 +275,7 @@ func (st *stream) number(sequence string) (uint64, error) {
 func (st *stream) trim(now time.Time) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.deleted {
+	if st.usable() != nil {
 		return nil
 	}
 	horizon := st.horizon(now)

@@ -39,7 +39,7 @@ func (in createStreamInput) validate() error {
 		return validation("ShardCount: want 1 or more")
 	}
 	if *in.ShardCount > maxShards {
-		return refuse("LimitExceededException", "ShardCount %d exceeds the limit of %d", *in.ShardCount, maxShards)
+		return limitExceeded("ShardCount %d exceeds the limit of %d", *in.ShardCount, maxShards)
 	}
 	if kib := in.MaxRecordSizeInKiB; kib != nil && (*kib < defaultRecordKiB || *kib > maxRecordKiB) {
 		return validation("MaxRecordSizeInKiB %d: want %d to %d", *kib, defaultRecordKiB, maxRecordKiB)
@@ -55,15 +55,15 @@ func (c *call) createStream(in createStreamInput) (none, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return none{}, errors.New("the local endpoint is closed")
+		return none{}, errClosed
 	}
 	if _, exists := s.streams[in.StreamName]; exists {
-		return none{}, refuse("ResourceInUseException", "Stream %s under account %s already exists.", in.StreamName, accountID)
+		return none{}, inUse("Stream %s under account %s already exists.", in.StreamName, accountID)
 	}
 	// A stream made anew must be told from the deleted one, even when both are made within a millisecond.
 	s.made = max(s.made+1, c.now.UnixMilli())
 	meta := streamMeta{
-		Version: metaVersion, Name: in.StreamName, CreatedMS: s.made,
+		Name: in.StreamName, CreatedMS: s.made,
 		RetentionHours: defaultRetentionHours, MaxRecordKiB: defaultRecordKiB,
 	}
 	if in.MaxRecordSizeInKiB != nil {
@@ -79,13 +79,19 @@ func (c *call) createStream(in createStreamInput) (none, error) {
 
 type deleteStreamInput struct {
 	streamRef
-	EnforceConsumerDeletion bool // no registered consumers exist, so either value asks for the same
+	EnforceConsumerDeletion bool
 }
 
 func (c *call) deleteStream(in deleteStreamInput) (none, error) {
 	st, unlock, err := c.change(in.streamRef)
 	if err != nil {
 		return none{}, err
+	}
+	// "If this parameter is unset (null) or if you set it to false, and the stream has registered consumers, the call to DeleteStream
+	// fails with a ResourceInUseException."
+	if n := len(st.meta.Consumers); n > 0 && !in.EnforceConsumerDeletion {
+		unlock()
+		return none{}, inUse("Stream %s under account %s has %d registered consumers.", st.meta.Name, accountID, n)
 	}
 	// One rename is the deletion: a crash leaves the whole stream, or something that open sweeps.
 	doomed := filepath.Join(c.svc.dir, fmt.Sprintf("%s%s-%d", sweptPrefix, st.meta.Name, st.meta.CreatedMS))
@@ -100,6 +106,7 @@ func (c *call) deleteStream(in deleteStreamInput) (none, error) {
 		delete(c.svc.streams, st.meta.Name)
 	}
 	c.svc.mu.Unlock()
+	st.subscriptions.end(anySubscription, noStream(st.meta.Name))
 	if err := errors.Join(st.close(), syncDir(c.svc.dir), os.RemoveAll(doomed)); err != nil {
 		return none{}, fmt.Errorf("delete stream: %w", err)
 	}
@@ -116,7 +123,7 @@ type streamSummary struct {
 
 func (st *stream) summary() streamSummary {
 	return streamSummary{
-		StreamName: st.meta.Name, StreamARN: arn(st.meta.Name), StreamStatus: "ACTIVE",
+		StreamName: st.meta.Name, StreamARN: arn(st.meta.Name), StreamStatus: st.status(),
 		StreamModeDetails: streamMode{"PROVISIONED"}, StreamCreationTimestamp: timestamp(st.meta.CreatedMS),
 	}
 }
@@ -145,6 +152,7 @@ func (c *call) describeStreamSummary(in streamRef) (describeStreamSummaryOutput,
 		streamSummary:        st.summary(),
 		RetentionPeriodHours: st.meta.RetentionHours,
 		OpenShardCount:       st.open(),
+		ConsumerCount:        len(st.meta.Consumers),
 		MaxRecordSizeInKiB:   st.meta.MaxRecordKiB,
 		EncryptionType:       encryptionNone,
 		EnhancedMonitoring:   []metrics{{ShardLevelMetrics: []string{}}},
@@ -182,21 +190,34 @@ func (c *call) listStreams(in listStreamsInput) (listStreamsOutput, error) {
 		}
 	}
 	out := listStreamsOutput{StreamNames: []string{}, StreamSummaries: []streamSummary{}}
-	c.svc.mu.RLock()
-	defer c.svc.mu.RUnlock()
-	for _, name := range slices.Sorted(maps.Keys(c.svc.streams)) {
-		if name <= after {
-			continue
-		}
-		if len(out.StreamNames) == limit {
-			out.HasMoreStreams = true
-			out.NextToken = sealToken(streamsToken, out.StreamNames[limit-1])
-			break
-		}
-		out.StreamNames = append(out.StreamNames, name)
-		out.StreamSummaries = append(out.StreamSummaries, c.svc.streams[name].summary())
+	listed, more := c.svc.streamsAfter(after, limit)
+	for _, st := range listed {
+		st.resizeOn(c.now)
+		st.mu.RLock()
+		out.StreamNames = append(out.StreamNames, st.meta.Name)
+		out.StreamSummaries = append(out.StreamSummaries, st.summary())
+		st.mu.RUnlock()
+	}
+	if out.HasMoreStreams = more; more {
+		out.NextToken = sealToken(streamsToken, out.StreamNames[limit-1])
 	}
 	return out, nil
+}
+
+// streamsAfter gives up to limit streams by name, and whether there are more.
+func (s *Service) streamsAfter(after string, limit int) (listed []*stream, more bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, name := range slices.Sorted(maps.Keys(s.streams)) {
+		switch {
+		case name <= after:
+		case len(listed) == limit:
+			return listed, true
+		default:
+			listed = append(listed, s.streams[name])
+		}
+	}
+	return listed, false
 }
 
 type retentionInput struct {
@@ -231,6 +252,9 @@ func (c *call) setRetention(in retentionInput, allow func(have, want int) error)
 		return err
 	}
 	defer unlock()
+	if err := st.active(); err != nil {
+		return err
+	}
 	before := st.meta.RetentionHours
 	if err := allow(before, *in.RetentionPeriodHours); err != nil {
 		return err

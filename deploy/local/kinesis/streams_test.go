@@ -97,9 +97,9 @@ func TestCreateStreamRefusesWhatItCannotDo(t *testing.T) {
 func TestUnsupportedOperationsAndParametersAreRefusedByName(t *testing.T) {
 	w := open(t)
 	w.create(1)
-	_, err := w.MergeShards(t.Context(), &client.MergeShardsInput{StreamName: name, ShardToMerge: aws.String("a"), AdjacentShardToMerge: aws.String("b")})
+	_, err := w.StartStreamEncryption(t.Context(), &client.StartStreamEncryptionInput{StreamName: name, KeyId: aws.String("k"), EncryptionType: types.EncryptionTypeKms})
 	wantCode(t, err, "UnknownOperationException")
-	if !strings.Contains(err.Error(), "MergeShards") {
+	if !strings.Contains(err.Error(), "StartStreamEncryption") {
 		t.Errorf("the operation is not named: %v", err)
 	}
 	dry := aws.Bool(true)

@@ -15,6 +15,7 @@ const (
 	streamsToken tokenKind = iota + 1
 	shardsToken
 	iteratorToken
+	consumersToken
 )
 
 var errToken = errors.New("it is not one that this endpoint gave out")

@@ -19,7 +19,6 @@ type op struct {
 	serve func(c *call, body []byte) ([]byte, error)
 }
 
-// MergeShards and UpdateShardCount would be further rows.
 var operations = map[string]op{
 	"CreateStream":                  {serve: small((*call).createStream)},
 	"DeleteStream":                  {serve: small((*call).deleteStream)},
@@ -27,10 +26,17 @@ var operations = map[string]op{
 	"ListStreams":                   {serve: small((*call).listStreams)},
 	"ListShards":                    {serve: small((*call).listShards)},
 	"SplitShard":                    {serve: small((*call).splitShard)},
+	"MergeShards":                   {serve: small((*call).mergeShards)},
+	"UpdateShardCount":              {serve: small((*call).updateShardCount)},
 	"IncreaseStreamRetentionPeriod": {serve: small((*call).increaseRetention)},
 	"DecreaseStreamRetentionPeriod": {serve: small((*call).decreaseRetention)},
 	"GetShardIterator":              {serve: small((*call).getShardIterator)},
 	"GetRecords":                    {serve: (*call).getRecords},
+	"RegisterStreamConsumer":        {serve: small((*call).registerStreamConsumer)},
+	"DescribeStreamConsumer":        {serve: small((*call).describeStreamConsumer)},
+	"ListStreamConsumers":           {serve: small((*call).listStreamConsumers)},
+	"DeregisterStreamConsumer":      {serve: small((*call).deregisterStreamConsumer)},
+	"SubscribeToShard":              {serve: small((*call).subscribeToShard)},
 	"PutRecord":                     {puts: true, serve: small((*call).putRecord)},
 	"PutRecords":                    {puts: true, serve: (*call).putRecords},
 }
@@ -132,45 +138,50 @@ func arn(name string) string { return "arn:aws:kinesis:us-east-1:" + accountID +
 
 // stream finds the stream and holds its lock shared until the returned function is called.
 func (c *call) stream(ref streamRef) (*stream, func(), error) {
-	name, err := ref.name()
-	if err != nil {
-		return nil, nil, err
-	}
-	st, err := c.svc.find(name)
+	st, err := c.find(ref)
 	if err != nil {
 		return nil, nil, err
 	}
 	st.mu.RLock()
-	if st.deleted {
+	if err := st.usable(); err != nil {
 		st.mu.RUnlock()
-		return nil, nil, noStream(name)
+		return nil, nil, err
 	}
 	return st, st.mu.RUnlock, nil
 }
 
 // change is stream for those who change it: alone.
 func (c *call) change(ref streamRef) (*stream, func(), error) {
-	name, err := ref.name()
-	if err != nil {
-		return nil, nil, err
-	}
-	st, err := c.svc.find(name)
+	st, err := c.find(ref)
 	if err != nil {
 		return nil, nil, err
 	}
 	st.mu.Lock()
-	if st.deleted {
+	if err := st.usable(); err != nil {
 		st.mu.Unlock()
-		return nil, nil, noStream(name)
+		return nil, nil, err
 	}
 	return st, st.mu.Unlock, nil
+}
+
+func (c *call) find(ref streamRef) (*stream, error) {
+	name, err := ref.name()
+	if err != nil {
+		return nil, err
+	}
+	st, err := c.svc.find(name)
+	if err != nil {
+		return nil, err
+	}
+	st.resizeOn(c.now)
+	return st, nil
 }
 
 func (s *Service) find(name string) (*stream, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		return nil, errors.New("the local endpoint is closed")
+		return nil, errClosed
 	}
 	st, ok := s.streams[name]
 	if !ok {
@@ -178,6 +189,8 @@ func (s *Service) find(name string) (*stream, error) {
 	}
 	return st, nil
 }
+
+var errClosed = errors.New("the local endpoint is closed")
 
 func noStream(name string) error {
 	return notFound("Stream %s under account %s not found.", name, accountID)

@@ -42,6 +42,11 @@ func WithDir(dir string) Option { return func(c *local.Config) { c.Dir = dir } }
 // WithSegmentBytes sets the size of a shard's files.
 func WithSegmentBytes(n int64) Option { return func(c *local.Config) { c.SegmentBytes = n } }
 
+// WithSubscriptionLife ends each SubscribeToShard after d.
+func WithSubscriptionLife(d time.Duration) Option {
+	return func(c *local.Config) { c.SubscriptionLife = d }
+}
+
 // Start runs the endpoints on a free port of 127.0.0.1 until the test ends.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()

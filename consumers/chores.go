@@ -1,0 +1,108 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tributary/consumers/lease"
+	"tributary/stream"
+)
+
+// chores are done once a day. Their times are wall clock: a machine that slept for a
+// month must not take its plan for fresh because its own clock stood still.
+type chores struct{ plan, sweep time.Time }
+
+const daily = 24 * time.Hour
+
+// chores says that this worker's plan is in use, before a shard is taken by it, and
+// sweeps the state table beside everything else.
+func (g *Group) chores(ctx context.Context, running *sync.WaitGroup) error {
+	now := time.Now().Round(0)
+	if now.Sub(g.due.plan) >= daily {
+		if _, err := g.table.PutPlan(ctx, g.fixed.plan.text); err != nil {
+			return err
+		}
+		g.due.plan = now
+	}
+	if now.Sub(g.due.sweep) >= daily {
+		g.due.sweep = now
+		running.Go(func() { g.sweep(ctx) })
+	}
+	return nil
+}
+
+func (g *Group) sweep(ctx context.Context) {
+	items, err := g.table.List(ctx)
+	var swept lease.Swept
+	if err == nil {
+		swept, err = g.table.Sweep(ctx, items, g.fixed.plan.hash)
+	}
+	switch {
+	case err != nil:
+		g.warn(ctx, "left-over state not swept, next try tomorrow", err)
+	case swept != lease.Swept{}:
+		g.fixed.log.Info("swept left-over state", "map_items", swept.Maps, "plans", swept.Plans)
+	}
+}
+
+// forgetAfter is for how long the complete list must not name a finished shard
+// before its lease is removed: one odd answer of the service is no retention.
+const forgetAfter = 10 * time.Minute
+
+// forget removes the leases of shards that are finished, have left the stream, and
+// whose children have run.
+func (g *Group) forget(ctx context.Context, passed []lease.Item) error {
+	since := make(map[stream.ShardID]time.Time, len(passed))
+	ripe := false
+	for _, i := range passed {
+		at, ok := g.passed[i.Shard]
+		if !ok {
+			at = time.Now()
+		}
+		since[i.Shard] = at
+		ripe = ripe || time.Since(at) >= forgetAfter
+	}
+	g.passed = since
+	if !ripe {
+		return nil
+	}
+	return g.forgetRipe(ctx)
+}
+
+// forgetRipe looks once more, at the very latest state, before it removes anything.
+func (g *Group) forgetRipe(ctx context.Context) error {
+	asking, cancel := g.bounded(ctx)
+	defer cancel()
+	d, err := stream.Describe(asking, g.kinesis, g.ref)
+	if err != nil {
+		return err
+	}
+	if !sameCreation(g.stored, d) {
+		return errors.New("the stream was created anew: the leases of the one before are kept")
+	}
+	if g.listed.shards, err = g.allShards(asking); err != nil {
+		return err
+	}
+	v, err := g.look(ctx, true)
+	if err != nil {
+		return err
+	}
+	for _, i := range decide(v).passed {
+		at, ok := g.passed[i.Shard]
+		if !ok || time.Since(at) < forgetAfter || i.Owner != "" {
+			continue
+		}
+		forgotten, err := g.table.Forget(ctx, i)
+		if err != nil {
+			return fmt.Errorf("remove a finished lease: %w", err)
+		}
+		delete(g.passed, i.Shard)
+		if forgotten {
+			g.fixed.log.Info("removed the lease of a finished shard", "shard", i.Shard)
+		}
+	}
+	return nil
+}
