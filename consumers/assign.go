@@ -22,6 +22,9 @@ type view struct {
 	// who should have taken it; leaving that a worker gives up what it has.
 	free, stale, orphan func(lease.Item) bool
 	leaving             func(worker string) bool
+	// gone reports that a shard the list does not name has left the stream. One list
+	// without it proves little.
+	gone func(stream.ShardID) bool
 }
 
 // steps are what a worker does about a view.
@@ -65,7 +68,7 @@ func decide(v view) steps {
 	}
 	for id, item := range v.items {
 		switch _, here := listed[id]; {
-		case here:
+		case here || !v.gone(id):
 		case item.Checkpoint != lease.ShardEnd:
 			s.expired = append(s.expired, id)
 		case v.haveRun(children[id]):
@@ -92,11 +95,14 @@ func (v view) finished(id stream.ShardID, children map[stream.ShardID][]stream.S
 	})
 }
 
-// ready is true when all parents were read to their end. A parent that the complete
-// list does not name has left the stream: nobody can read it.
+// ready is true when all parents were read to their end. Nobody can read a parent
+// that has left the stream.
 func (v view) ready(shard stream.Shard, listed map[stream.ShardID]stream.Shard, children map[stream.ShardID][]stream.ShardID) bool {
 	for _, p := range shard.Parents {
-		if _, here := listed[p]; here && !v.finished(p, children) {
+		_, here := listed[p]
+		item, known := v.items[p]
+		unread := known && item.Checkpoint != lease.ShardEnd
+		if here && !v.finished(p, children) || !here && unread && !v.gone(p) {
 			return false
 		}
 	}

@@ -20,6 +20,7 @@ type cluster struct {
 	stale  bool
 
 	leaving map[string]bool
+	doubt   bool // whether a shard that is not listed is gone
 }
 
 func newCluster(t *testing.T, shards int) *cluster {
@@ -40,6 +41,7 @@ func (c *cluster) view(me string) view {
 	v.free = func(i lease.Item) bool { return i.Owner == "" || c.dead[i.Owner] }
 	v.stale = func(lease.Item) bool { return c.stale }
 	v.orphan = func(lease.Item) bool { return false }
+	v.gone = func(stream.ShardID) bool { return !c.doubt }
 	v.leaving = func(worker string) bool { return c.leaving[worker] }
 	return v
 }

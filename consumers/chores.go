@@ -48,32 +48,13 @@ func (g *Group) sweep(ctx context.Context) {
 	}
 }
 
-// forgetAfter is for how long the complete list must not name a finished shard
-// before its lease is removed: one odd answer of the service is no retention.
-const forgetAfter = 10 * time.Minute
-
 // forget removes the leases of shards that are finished, have left the stream, and
-// whose children have run.
+// whose children have run. It looks once more, at the very latest state, before it
+// removes anything.
 func (g *Group) forget(ctx context.Context, passed []lease.Item) error {
-	since := make(map[stream.ShardID]time.Time, len(passed))
-	ripe := false
-	for _, i := range passed {
-		at, ok := g.passed[i.Shard]
-		if !ok {
-			at = time.Now()
-		}
-		since[i.Shard] = at
-		ripe = ripe || time.Since(at) >= forgetAfter
-	}
-	g.passed = since
-	if !ripe {
+	if len(passed) == 0 {
 		return nil
 	}
-	return g.forgetRipe(ctx)
-}
-
-// forgetRipe looks once more, at the very latest state, before it removes anything.
-func (g *Group) forgetRipe(ctx context.Context) error {
 	asking, cancel := g.bounded(ctx)
 	defer cancel()
 	d, err := stream.Describe(asking, g.kinesis, g.ref)
@@ -83,7 +64,8 @@ func (g *Group) forgetRipe(ctx context.Context) error {
 	if !sameCreation(g.stored, d) {
 		return errors.New("the stream was created anew: the leases of the one before are kept")
 	}
-	if g.listed.shards, err = g.allShards(asking); err != nil {
+	g.listed.at = time.Time{}
+	if err := g.list(ctx); err != nil {
 		return err
 	}
 	v, err := g.look(ctx, true)
@@ -91,15 +73,13 @@ func (g *Group) forgetRipe(ctx context.Context) error {
 		return err
 	}
 	for _, i := range decide(v).passed {
-		at, ok := g.passed[i.Shard]
-		if !ok || time.Since(at) < forgetAfter || i.Owner != "" {
-			continue
+		if i.Owner != "" {
+			continue // its last holder is still on its way out
 		}
 		forgotten, err := g.table.Forget(ctx, i)
 		if err != nil {
 			return fmt.Errorf("remove a finished lease: %w", err)
 		}
-		delete(g.passed, i.Shard)
 		if forgotten {
 			g.fixed.log.Info("removed the lease of a finished shard", "shard", i.Shard)
 		}

@@ -34,7 +34,6 @@ type Group struct {
 	listed listing
 	due    chores
 	warned map[stream.ShardID]bool
-	passed map[stream.ShardID]time.Time // finished and left the stream; since when
 
 	takers chan struct{} // one token per write that shares the table with renewals
 	bell   chan struct{} // rung when the next look should not wait
@@ -81,7 +80,6 @@ func New(cfg Config, dest Destination, rejects RejectStore, k *kinesis.Client, d
 			metrics: newMetrics(reg, func() float64 { return float64(b.bytes()) }),
 		},
 		warned: make(map[stream.ShardID]bool),
-		passed: make(map[stream.ShardID]time.Time),
 		takers: make(chan struct{}, takers),
 		bell:   make(chan struct{}, 1),
 		shards: make(map[stream.ShardID]*shard),

@@ -108,6 +108,7 @@ func (s *lakeSink) Flush(ctx context.Context, r stream.Range) error {
 type site struct {
 	t      *testing.T
 	server *localtest.Server
+	aws    aws.Config
 	lake   *lake
 	sent   map[string]bool
 	offset [8]uint64 // of each lane
@@ -116,12 +117,13 @@ type site struct {
 const streamName = "logs"
 
 func newSite(t *testing.T, shards int32) *site {
-	s := &site{t: t, server: localtest.Start(t), lake: newLake(), sent: map[string]bool{}}
+	server := localtest.Start(t)
+	s := &site{t: t, server: server, aws: server.AWS, lake: newLake(), sent: map[string]bool{}}
 	s.create(shards)
 	return s
 }
 
-func (s *site) kinesis() *kinesis.Client { return kinesis.NewFromConfig(s.server.AWS) }
+func (s *site) kinesis() *kinesis.Client { return kinesis.NewFromConfig(s.aws) }
 
 func (s *site) create(shards int32) {
 	s.t.Helper()

@@ -14,8 +14,35 @@ import (
 
 // listing is the stream's list of shards, as of the last time it was complete.
 type listing struct {
-	shards []stream.Shard
-	at     time.Time
+	shards  []stream.Shard
+	at      time.Time
+	missing map[stream.ShardID]time.Time // has a lease and is not in the list; since when
+}
+
+// goneAfter is for how long no complete list must name a shard before it counts as
+// gone: one odd answer of the service is no retention. What waits for it are leases
+// to be removed, and children of a shard that nobody read for at least a day.
+const goneAfter = 10 * time.Minute
+
+// renew takes a new list.
+func (l *listing) renew(shards []stream.Shard, leases []lease.Item) {
+	now := time.Now()
+	missing := make(map[stream.ShardID]time.Time)
+	for _, i := range leases {
+		missing[i.Shard] = now
+		if since, ok := l.missing[i.Shard]; ok {
+			missing[i.Shard] = since
+		}
+	}
+	for _, s := range shards {
+		delete(missing, s.ID)
+	}
+	l.shards, l.at, l.missing = shards, now, missing
+}
+
+func (l *listing) gone(id stream.ShardID) bool {
+	since, ok := l.missing[id]
+	return ok && time.Since(since) >= goneAfter
 }
 
 // listEvery is how old the list may be. New shards come where others end, and an
@@ -34,7 +61,9 @@ func (g *Group) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.listed.shards, g.listed.at = shards, time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.listed.renew(shards, g.items)
 	return nil
 }
 

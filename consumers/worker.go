@@ -77,6 +77,7 @@ func (g *Group) look(ctx context.Context, exact bool) (view, error) {
 			return over >= 2*g.round()
 		},
 		leaving: g.watch.Leaving,
+		gone:    g.listed.gone,
 	}
 	for id := range g.shards {
 		v.held[id] = true

@@ -62,6 +62,7 @@ var flagValues = map[string][]string{
 	"limits":     {"true", "false"},
 	"log-format": {"auto", "text", "json"},
 	"log-level":  {"debug", "info", "warn", "error"},
+	"to":         {"trim-horizon", "latest"},
 	"address":    {"tcp://127.0.0.1:24224", "unix:///"},
 	"listen":     {"tcp://127.0.0.1:24224", "unix:///"},
 }

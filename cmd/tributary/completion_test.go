@@ -22,11 +22,12 @@ func TestAShellCompletes(t *testing.T) {
 		want  []string
 		how   string
 	}{
-		"commands":                {"", []string{"completion", "config", "consume", "forward", "help", "local", "pipe", "version"}, noFiles},
+		"commands":                {"", []string{"completion", "config", "consume", "forward", "groups", "help", "local", "pipe", "version"}, noFiles},
 		"commands below commands": {"consume l", []string{"lake"}, noFiles},
 		"flags":                   {"pipe --t", []string{"--tag", "--tee", "--timeout"}, noFiles},
 		"no arguments":            {"pipe ", nil, noFiles},
 		"what to check for":       {"config check --for ", []string{"forward", "lake", "local"}, noFiles},
+		"where to reset to":       {"groups reset lake --to ", []string{"trim-horizon", "latest"}, noFiles},
 		"log levels":              {"local --log-level ", []string{"debug", "info", "warn", "error"}, noFiles},
 		"log formats":             {"forward --log-format=", []string{"auto", "text", "json"}, noFiles},
 		"keys":                    {"forward --set forward.server.l", []string{"forward.server.listen="}, noSpace},

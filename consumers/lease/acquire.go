@@ -27,7 +27,7 @@ func (t *Table) Acquire(ctx context.Context, seen Item) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acquire lease %s: %w", seen.Shard, err)
 	}
-	return &Lease{table: t, start: reset.Start, item: got, until: sent.Add(t.cfg.Duration)}, nil
+	return &Lease{table: t, start: reset.Start, write: make(chan struct{}, 1), item: got, until: sent.Add(t.cfg.Duration)}, nil
 }
 
 // Claim asks the owner to finish what it reads and hand over. It does not touch

@@ -10,8 +10,8 @@
 // LeaseTimeout, Checkpoint, ParentShardId, ClaimRequest: all strings, owner
 // absent when free), and attributes of our own beside them. That library writes
 // whole items and so erases what it does not know; what must survive it lives in
-// the second table, named <table>-state: the group itself, plans, generations,
-// snapshots.
+// the second table, named <table>-state: the group itself, plans, snapshots, and
+// of each shard its generation and, once it was reset, where it then begins.
 //
 // Contract. Every write of an owner is conditional on "I am the owner" and on
 // the counter last seen, and increments the counter. So of two writes made from
@@ -22,6 +22,11 @@
 // from before its last successful write was sent, has lost it and refuses to
 // write. Others take a lease when they saw it unchanged for that duration on
 // their own monotonic clock; no two wall clocks are compared.
+//
+// A holder reports its shard's state in its own item, with writes it makes anyway:
+// a hint for people, by which nothing is decided. A reset takes an item from
+// whoever holds it by the same conditions as any other write, in a generation above
+// the item's; see Apply.
 //
 // Every item of ours has a Version. Attributes and items may be added to a version:
 // what this program does not know it leaves alone. A changed meaning raises the

@@ -20,7 +20,7 @@ var ErrLost = errors.New("lease lost")
 type Lease struct {
 	table *Table
 	start Start
-	write sync.Mutex // held through a write and its settling
+	write chan struct{} // holds a token through a write and its settling
 
 	mu     sync.Mutex // guards the rest, never held during I/O
 	item   Item       // as this worker last wrote it
@@ -137,8 +137,12 @@ var errReleased = fmt.Errorf("%w: released", ErrLost)
 // change makes one conditional write and does not return before it is known what
 // came of it, or that the lease is gone.
 func (l *Lease) change(ctx context.Context, action string, mutate func(*Item) error) error {
-	l.write.Lock()
-	defer l.write.Unlock()
+	select {
+	case l.write <- struct{}{}:
+		defer func() { <-l.write }()
+	case <-ctx.Done():
+		return fmt.Errorf("%s %s: %w", action, l.Item().Shard, context.Cause(ctx))
+	}
 	l.mu.Lock()
 	seen, report, until, err := l.item, l.report, l.until, l.lost
 	l.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 
 	"tributary/consumers/lease"
 	"tributary/schema"
+	"tributary/stream"
 )
 
 const (
@@ -58,6 +59,12 @@ func life(t *testing.T) (archive []byte) {
 		s.put(t, lowHash, []byte(`{"message":"behind what was pending","marker":"AUDIT-ONCE"}`))
 		wide := s.table(t, "wide")
 		must(t, wide.Init(t.Context()))
+		for shard, start := range map[stream.ShardID]lease.Start{
+			"shardId-000000000097": {From: lease.StartTimestamp, Time: time.Now()},
+			"shardId-000000000098": {From: lease.StartSequence, Sequence: "12345"},
+		} {
+			must(t, wide.Apply(t.Context(), lease.Item{Shard: shard}, lease.Reset{Generation: 1, Start: start}))
+		}
 		must(t, wide.PutSnapshot(t.Context(), widePlace, wideMap()))
 		time.Sleep(time.Second)
 		synctest.Wait() // nothing is being written now: this is what kill -9 leaves
@@ -81,7 +88,10 @@ func (s *site) found(t *testing.T) {
 	must(t, err)
 	table := s.table(t, "lake")
 	must(t, table.Init(t.Context()))
-	must(t, table.Create(t.Context(), firstShard, "", 2))
+	must(t, table.Create(t.Context(), firstShard, "", 1))
+	item, err := table.Find(t.Context(), firstShard)
+	must(t, err)
+	must(t, table.Apply(t.Context(), item, lease.Reset{Generation: 2, Start: lease.Start{From: lease.StartTrimHorizon}}))
 }
 
 func (s *site) table(t *testing.T, name string) *lease.Table {
