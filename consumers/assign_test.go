@@ -213,3 +213,138 @@ func TestAResetShardStartsWithoutItsParentsMaps(t *testing.T) {
 		{Shard: "a", Generation: 1, Sequence: lease.ShardEnd}, {Shard: "b", Generation: 3, Sequence: lease.ShardEnd}})
 	expect(t, "reset on its own", len(parentPlaces(child, lease.Item{Generation: 4}, items)), 0)
 }
+
+func TestAListOfShardsIsCompleteWhenTheOpenOnesOwnEveryHashKeyOnce(t *testing.T) {
+	const last = "340282366920938463463374607431768211455"
+	shard := func(first, last string, closed bool) stream.Shard {
+		return stream.Shard{ID: stream.ShardID(first + "-" + last), StartHash: first, EndHash: last, Closed: closed}
+	}
+	for name, c := range map[string]struct {
+		shards   []stream.Shard
+		complete bool
+	}{
+		"one shard":                     {[]stream.Shard{shard("0", last, false)}, true},
+		"two in any order":              {[]stream.Shard{shard("100", last, false), shard("0", "99", false)}, true},
+		"closed ones do not count":      {[]stream.Shard{shard("0", last, true), shard("0", "99", false), shard("100", last, false)}, true},
+		"none":                          {nil, false},
+		"closed ones only":              {[]stream.Shard{shard("0", last, true)}, false},
+		"the first is missing":          {[]stream.Shard{shard("100", last, false)}, false},
+		"one in the middle is missing":  {[]stream.Shard{shard("0", "99", false), shard("200", last, false)}, false},
+		"the last is missing":           {[]stream.Shard{shard("0", "99", false)}, false},
+		"two own the same keys":         {[]stream.Shard{shard("0", "99", false), shard("99", last, false)}, false},
+		"hash keys that are no numbers": {[]stream.Shard{shard("", last, false)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := complete(c.shards); (err == nil) != c.complete {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestAFinishedShardWhoseLeaseWasRemovedIsNotReadAgain(t *testing.T) {
+	parent, child := shardName(0), stream.Shard{ID: shardName(1), Parents: []stream.ShardID{shardName(0)}}
+	for name, c := range map[string]struct {
+		child   lease.Item
+		created bool
+	}{
+		"a child of ours has run":                     {lease.Item{Shard: child.ID, Counted: true, Checkpoint: "5"}, false},
+		"a child of another library's making has run": {lease.Item{Shard: child.ID, Checkpoint: "5"}, true},
+		"a child was created and has not run":         {lease.Item{Shard: child.ID, Counted: true}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newCluster(t, 0).view("a")
+			v.shards = []stream.Shard{{ID: parent, Closed: true}, child}
+			v.items[child.ID] = c.child
+			s := decide(v)
+			expect(t, "created", len(s.create) == 1 && s.create[0].ID == parent, c.created)
+			expect(t, "child taken", len(s.take) == 1, !c.created)
+		})
+	}
+}
+
+func TestWhenTheLeaseOfAFinishedShardIsPassed(t *testing.T) {
+	for name, c := range map[string]struct {
+		listed, doubt bool
+		parent, child lease.Item
+		passed        bool
+	}{
+		"its child has run":             {false, false, lease.Item{Checkpoint: lease.ShardEnd}, lease.Item{Checkpoint: "5"}, true},
+		"its child is finished":         {false, false, lease.Item{Checkpoint: lease.ShardEnd}, lease.Item{Checkpoint: lease.ShardEnd}, true},
+		"its child has not run":         {false, false, lease.Item{Checkpoint: lease.ShardEnd}, lease.Item{}, false},
+		"the stream still names it":     {true, false, lease.Item{Checkpoint: lease.ShardEnd}, lease.Item{Checkpoint: "5"}, false},
+		"one list only did not name it": {false, true, lease.Item{Checkpoint: lease.ShardEnd}, lease.Item{Checkpoint: "5"}, false},
+		"it was never read to its end":  {false, false, lease.Item{Checkpoint: "3"}, lease.Item{Checkpoint: "5"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cl := newCluster(t, 0)
+			cl.doubt = c.doubt
+			v := cl.view("a")
+			child := stream.Shard{ID: shardName(1), Parents: []stream.ShardID{shardName(0)}}
+			v.shards = []stream.Shard{child}
+			if c.listed {
+				v.shards = append(v.shards, stream.Shard{ID: shardName(0), Closed: true})
+			}
+			c.parent.Shard, c.child.Shard = shardName(0), child.ID
+			v.items[shardName(0)], v.items[child.ID] = c.parent, c.child
+			expect(t, "passed", len(decide(v).passed) == 1, c.passed)
+		})
+	}
+}
+
+func TestFreeLeasesAreDealtOutToThoseWhoStay(t *testing.T) {
+	free := func(c *cluster, from, to int) {
+		for i := from; i < to; i++ {
+			c.items[shardName(i)] = lease.Item{Shard: shardName(i)}
+		}
+	}
+	own := func(c *cluster, worker string, from, to int) {
+		for i := from; i < to; i++ {
+			c.items[shardName(i)] = lease.Item{Shard: shardName(i), Owner: worker}
+		}
+	}
+	t.Run("workers that look at the same moment reach for different leases", func(t *testing.T) {
+		c := newCluster(t, 12)
+		own(c, "a", 0, 3)
+		own(c, "b", 3, 6)
+		free(c, 6, 12)
+		seen := map[stream.ShardID]string{}
+		for _, me := range []string{"a", "b"} {
+			for _, i := range decide(c.view(me)).take {
+				if other := seen[i.Shard]; other != "" {
+					t.Errorf("%s is taken by %s and %s", i.Shard, other, me)
+				}
+				seen[i.Shard] = me
+			}
+		}
+		expect(t, "taken", len(seen), 6)
+	})
+	t.Run("a worker that leaves gets nothing back", func(t *testing.T) {
+		c := newCluster(t, 12)
+		own(c, "a", 0, 4)
+		own(c, "b", 4, 8)
+		own(c, "leaver", 8, 9)
+		free(c, 9, 12)
+		c.leaving["leaver"] = true
+		got := len(decide(c.view("a")).take) + len(decide(c.view("b")).take)
+		expect(t, "taken by those who stay", got, 3)
+	})
+	t.Run("nor does one that died with a lease run out", func(t *testing.T) {
+		c := newCluster(t, 4)
+		own(c, "a", 0, 2)
+		own(c, "dead", 2, 4)
+		v := c.view("a")
+		v.free = func(i lease.Item) bool { return i.Shard == shardName(2) } // the other is not over yet
+		expect(t, "taken", len(decide(v).take), 1)
+	})
+	t.Run("an orphan goes to whoever comes first", func(t *testing.T) {
+		c := newCluster(t, 4)
+		own(c, "a", 0, 3)
+		free(c, 3, 4)
+		own(c, "b", 0, 1)
+		v := c.view("a") // b has one, a two: it is dealt to b
+		expect(t, "taken at first", len(decide(v).take), 0)
+		v.orphan = func(lease.Item) bool { return true }
+		expect(t, "taken later", len(decide(v).take), 1)
+	})
+}

@@ -239,6 +239,9 @@ func TestAnIncompleteListOfShardsIsNotActedOn(t *testing.T) {
 				}
 				gate.open()
 				time.Sleep(10 * time.Second)
+				if _, there := b.lease(1); there && hide == 2 {
+					t.Error("a list with a hole was acted on")
+				}
 				w.line.set(func(l *line) { l.answer = nil })
 				b.until("all is delivered", 15*time.Second, b.site.delivered)
 				b.site.exactlyOnce()

@@ -436,3 +436,10 @@ func raw(t *testing.T, e endpoint, table, key, value string) map[string]types.At
 	must(t, err)
 	return out.Item
 }
+
+func all(t *testing.T, e endpoint, table string) []map[string]types.AttributeValue {
+	t.Helper()
+	out, err := e.Scan(t.Context(), &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+	must(t, err)
+	return out.Items
+}

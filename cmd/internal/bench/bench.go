@@ -63,6 +63,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("limits: %w", err)
 		}
 	}
+	if b.plan.has(partConsumers) {
+		if err := b.runtime(ctx); err != nil {
+			return fmt.Errorf("consumer runtime: %w", err)
+		}
+	}
 	b.report.Targets = b.report.peaks()
 	if b.plan.judged {
 		b.report.Targets = b.report.targets()

@@ -20,6 +20,9 @@ var children = map[string]func(ctx context.Context, order []byte) (any, error){
 	"read": orderly(runRead),
 	"put":  orderly(runPut),
 	"get":  orderly(runGet),
+
+	"fill":   orderly(runFill),
+	"worker": orderly(runWorker),
 }
 
 // orderly reads the order of a child.

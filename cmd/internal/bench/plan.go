@@ -22,6 +22,7 @@ type plan struct {
 	limitsWarm   time.Duration
 	limitsFor    time.Duration
 	ceilingBytes int64
+	runtime      runtimePlan
 	judged       bool // long enough for speed and lag to be held against their targets
 }
 
@@ -30,9 +31,11 @@ const (
 	partStages = "stages"
 	partSlow   = "slow"
 	partLimits = "limits"
+
+	partConsumers = "consumers"
 )
 
-// fullPlan takes some seven minutes on two cores. A run of the smallest lines is
+// fullPlan takes some eleven minutes on two cores. A run of the smallest lines is
 // long enough for lanes to open (two seconds of load) and for a median to mean
 // something; larger lines make as many bytes.
 func fullPlan() plan {
@@ -40,20 +43,20 @@ func fullPlan() plan {
 		seed: 1, runs: 3, sizes: []int{500, 4 << 10, 40 << 10},
 		lines:  map[int]int64{500: 800_000, 4 << 10: 100_000, 40 << 10: 10_000},
 		shards: 4, connections: 8, readPasses: 3,
-		parts:   []string{partStages, partSlow, partLimits},
+		parts:   []string{partStages, partSlow, partLimits, partConsumers},
 		slowFor: 25 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second,
-		ceilingBytes: 256 << 20, judged: true,
+		ceilingBytes: 256 << 20, runtime: fullRuntime(), judged: true,
 	}
 }
 
-// quickPlan shows in less than a minute that everything works. Its figures mean
+// quickPlan shows in some two minutes that everything works. Its figures mean
 // little.
 func quickPlan() plan {
 	p := fullPlan()
 	p.runs, p.readPasses, p.judged = 1, 1, false
 	p.lines = map[int]int64{500: 20_000, 4 << 10: 4_000, 40 << 10: 400}
 	p.slowFor, p.limitsWarm, p.limitsFor = 4*time.Second, 3*time.Second, 6*time.Second
-	p.ceilingBytes = 16 << 20
+	p.ceilingBytes, p.runtime = 16<<20, quickRuntime()
 	return p
 }
 
@@ -81,7 +84,7 @@ func (p *plan) choose(sizes, parts string, runs int) error {
 		return fmt.Errorf("-runs: %d is not within 1 and 100", runs)
 	}
 	if runs > 0 {
-		p.runs = runs
+		p.runs, p.runtime.runs = runs, runs
 	}
 	return nil
 }

@@ -127,6 +127,16 @@ func waitFor(ctx context.Context, what string, within, tick time.Duration, done 
 	}
 }
 
+// pause is an error when ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
 // by returns the metric's values, one for each set of labels.
 func by(m cluster.Metrics, name string) (values []float64) {
 	for key, v := range m {
