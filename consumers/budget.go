@@ -8,26 +8,33 @@ import (
 	"tributary/stream"
 )
 
-// budget keeps the sinks of a worker within WorkerBytes. When a record does not
-// fit, the largest sink flushes and the rest wait; a sink whose flush fails is
-// passed over, and dropped when nobody else holds anything to give back; a replay
-// cannot be cut, so it goes on as soon as the others hold nothing.
+// budget keeps what a worker has decoded within WorkerBytes: what its sinks hold,
+// and the records on their way there. Room for a record is made before it is
+// decoded. When there is none, the largest sink flushes and the rest wait; a sink
+// whose flush fails is passed over, and dropped when nobody else holds anything to
+// give back; a replay cannot be cut, so it goes on as soon as the others hold
+// nothing.
 //
 // There is no deadlock: whoever holds bytes either waits here, where it learns
 // that it is to flush, or reads, where it asks wanted at least once per poll, or
-// flushes, which ends in giveBack, failing or drop.
+// flushes, which ends in giveBack, failing or drop. A reserve lasts while a record
+// is decoded and appended, or as long as its shard waits for its turn to replay.
 type budget struct {
 	bound int64
 
-	mu      sync.Mutex
-	holders map[stream.ShardID]*holder
-	changed chan struct{} // closed when bytes came back
-	pressed time.Time     // somebody waited at this time
-	starved time.Time     // and found nobody healthy to flush
+	mu       sync.Mutex
+	holders  map[stream.ShardID]*holder
+	size     int64         // of all holders
+	reserved int64         // by all holders
+	waiting  int           // in admit
+	changed  chan struct{} // closed when bytes came back
+	pressed  time.Time     // somebody waited at this time
+	starved  time.Time     // and found nobody healthy to flush
 }
 
 type holder struct {
-	size               int64
+	size               int64 // of the sink, and of rejects not yet stored
+	reserve            int64 // for the record being taken
 	failing, replaying bool
 }
 
@@ -51,33 +58,56 @@ const (
 	askAgain                  // there was no room for a while
 )
 
-// admit reserves need bytes for a shard, or waits at most patience for room.
+// admit reserves need bytes for the next record of a shard, or waits at most
+// patience for room.
 func (b *budget) admit(ctx context.Context, id stream.ShardID, need int64) verdict {
 	b.mu.Lock()
 	h := b.holder(id)
-	total, largest := b.total(), b.largest()
-	if total == 0 || total+need <= b.bound || h.replaying && largest == "" {
-		h.size += need
+	total := b.size + b.reserved
+	if total == 0 || total+need <= b.bound {
+		b.set(h, h.size, need)
 		b.mu.Unlock()
 		return admitted
 	}
-	now := time.Now()
-	b.pressed = now
-	if largest == "" {
-		b.starved = now
+	// When only reserves are in the way, most of what they hold comes back in
+	// milliseconds: nobody has to flush early for that.
+	first := false
+	if b.size+need > b.bound {
+		largest := b.largest()
+		if h.replaying && largest == "" {
+			b.set(h, h.size, need)
+			b.mu.Unlock()
+			return admitted
+		}
+		b.pressed = time.Now()
+		if largest == "" {
+			b.starved = b.pressed
+		}
+		first = largest == id && !h.replaying
 	}
 	changed := b.changed
+	b.waiting++
 	b.mu.Unlock()
-	if largest == id && !h.replaying {
+	if !first {
+		wait, cancel := context.WithTimeout(ctx, patience)
+		select {
+		case <-changed:
+		case <-wait.Done():
+		}
+		cancel()
+	}
+	b.mu.Lock()
+	b.waiting--
+	b.mu.Unlock()
+	if first {
 		return flushFirst
 	}
-	wait, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	select {
-	case <-changed:
-	case <-wait.Done():
-	}
 	return askAgain
+}
+
+// reserve sets what a shard needs for the record it is about to append.
+func (b *budget) reserve(id stream.ShardID, need int64) {
+	b.update(id, func(h *holder) { h.reserve = need })
 }
 
 // wanted reports whether a shard is the one that must flush for others.
@@ -98,16 +128,26 @@ func (b *budget) evicted(id stream.ShardID) bool {
 	return b.pick(func(h *holder) bool { return h.failing }) == id
 }
 
-// hold sets what a shard holds.
+// hold sets what a shard holds, the record it took included.
 func (b *budget) hold(id stream.ShardID, size int64) {
-	b.update(id, func(h *holder) { h.size = size })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h := b.holder(id)
+	less := size < h.size+h.reserve
+	b.set(h, size, 0)
+	if less {
+		b.wake()
+	}
 }
 
 // drop forgets a shard and gives back what it held.
 func (b *budget) drop(id stream.ShardID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.holders, id)
+	if h, ok := b.holders[id]; ok {
+		b.set(h, 0, 0)
+		delete(b.holders, id)
+	}
 	b.wake()
 }
 
@@ -115,20 +155,32 @@ func (b *budget) update(id stream.ShardID, change func(*holder)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	h := b.holder(id)
-	before := *h
-	change(h)
-	if h.size < before.size || h.failing != before.failing {
+	before, after := *h, *h
+	change(&after)
+	h.failing, h.replaying = after.failing, after.replaying
+	b.set(h, after.size, after.reserve)
+	if after.size+after.reserve < before.size+before.reserve || after.failing != before.failing {
 		b.wake()
 	}
 }
 
+// bytes is what is held and reserved.
 func (b *budget) bytes() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.total()
+	return b.size + b.reserved
+}
+
+func (b *budget) set(h *holder, size, reserve int64) {
+	b.size += size - h.size
+	b.reserved += reserve - h.reserve
+	h.size, h.reserve = size, reserve
 }
 
 func (b *budget) wake() {
+	if b.waiting == 0 {
+		return
+	}
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
@@ -140,13 +192,6 @@ func (b *budget) holder(id stream.ShardID) *holder {
 		b.holders[id] = h
 	}
 	return h
-}
-
-func (b *budget) total() (sum int64) {
-	for _, h := range b.holders {
-		sum += h.size
-	}
-	return sum
 }
 
 // largest is the healthy shard with most bytes, flushing or not; "" if none.

@@ -3,6 +3,7 @@ package consumers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,7 +16,9 @@ func TestTheLargestFlushesAndTheOthersWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(100)
 		expect(t, "small", b.admit(t.Context(), "small", 20), admitted)
+		b.hold("small", 20)
 		expect(t, "large", b.admit(t.Context(), "large", 70), admitted)
+		b.hold("large", 70)
 		began := time.Now()
 		expect(t, "small, no room", b.admit(t.Context(), "small", 20), askAgain)
 		expect(t, "waited", time.Since(began), patience)
@@ -116,5 +119,90 @@ func TestShardsInOneBudgetDoNotBlockEachOther(t *testing.T) {
 		expect(t, "the sick one, mended", sick.item.Checkpoint, "40")
 		expect(t, "stop", errors.Join(ra.stop(), rb.stop()), nil)
 		expect(t, "held", a.budget.bytes(), 0)
+	})
+}
+
+// decoding counts what its reader has decoded and nobody has flushed yet.
+type decoding struct {
+	reader
+	live, peak *atomic.Int64
+}
+
+func (d decoding) Await(ctx context.Context) (int64, error) {
+	n, err := d.reader.Await(ctx)
+	return 3 * n, err // what it may be is more than what it is
+}
+
+func (d decoding) Next(ctx context.Context) (stream.Batch, error) {
+	b, err := d.reader.Next(ctx)
+	if now := d.live.Add(cost(b)); now > d.peak.Load() {
+		d.peak.Store(now)
+	}
+	return b, err
+}
+
+// Sixty-four shards that could each fill the budget hold no more than its bound
+// together, records on their way to a sink included, and all are delivered.
+func TestSixtyFourShardsStayWithinWorkerBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const shards, records, bound = 64, 20, 200
+		p := testPolicy()
+		p.WorkerBytes, p.MaxBytes, p.RangeBytes, p.MaxAge = bound, bound, bound, 10*time.Second
+		b := newBudget(bound)
+		var live, peak atomic.Int64
+		var workers []*worker
+		var worlds []*world
+		for n := range shards {
+			w := newWorld()
+			for i := 1; i <= records; i++ {
+				w.add(record(i, 1, uint64(3*i), uint64(3*i+1), uint64(3*i+2)))
+			}
+			w.onFlush = func(ctx context.Context, r stream.Range) error {
+				if err := sleep(ctx, time.Second); err != nil {
+					return err
+				}
+				var first, last int64
+				fmt.Sscan(string(r.First), &first)
+				fmt.Sscan(string(r.Last), &last)
+				live.Add(-3 * (last - first + 1))
+				return nil
+			}
+			s := w.worker(p, "plan")
+			s.id, s.fixed.budget = stream.ShardID(fmt.Sprint(n)), b
+			open := s.open
+			s.open = func(from stream.Position) (reader, error) {
+				r, err := open(from)
+				return decoding{r, &live, &peak}, err
+			}
+			worlds, workers = append(worlds, w), append(workers, run(s))
+		}
+		most := int64(0)
+		done := func() (n int) {
+			for _, w := range worlds {
+				if w.Item().Checkpoint == stream.SequenceNumber(fmt.Sprint(records)) {
+					n++
+				}
+			}
+			return n
+		}
+		for began := time.Now(); done() < shards && time.Since(began) < time.Hour; time.Sleep(50 * time.Millisecond) {
+			most = max(most, b.bytes())
+		}
+		t.Logf("%d shards: at most %d bytes decoded, %d counted, of %d", shards, peak.Load(), most, bound)
+		if n := done(); n != shards {
+			t.Errorf("%d of %d shards delivered", n, shards)
+		}
+		if peak.Load() > bound || most > bound || peak.Load() < bound/2 {
+			t.Errorf("at most %d bytes decoded, %d counted", peak.Load(), most)
+		}
+		for _, w := range workers {
+			expect(t, "stop", w.stop(), nil)
+		}
+		expect(t, "held in the end", b.bytes(), 0)
+		opened, closed := int64(0), int64(0)
+		for _, w := range worlds {
+			opened, closed = opened+w.opens.Load(), closed+w.closes.Load()
+		}
+		expect(t, "readers closed", closed, opened)
 	})
 }

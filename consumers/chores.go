@@ -2,13 +2,11 @@ package consumers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"tributary/consumers/lease"
-	"tributary/stream"
 )
 
 // chores are done once a day. Their times are wall clock: a machine that slept for a
@@ -55,17 +53,11 @@ func (g *Group) forget(ctx context.Context, passed []lease.Item) error {
 	if len(passed) == 0 {
 		return nil
 	}
-	asking, cancel := g.bounded(ctx)
-	defer cancel()
-	d, err := stream.Describe(asking, g.kinesis, g.ref)
-	if err != nil {
-		return err
-	}
-	if !sameCreation(g.stored, d) {
-		return errors.New("the stream was created anew: the leases of the one before are kept")
-	}
 	g.listed.at = time.Time{}
 	if err := g.list(ctx); err != nil {
+		return err
+	}
+	if err := g.sameStream(ctx); err != nil {
 		return err
 	}
 	v, err := g.look(ctx, true)

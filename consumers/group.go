@@ -24,10 +24,11 @@ type Group struct {
 	ref     stream.Ref
 	kinesis *kinesis.Client
 	table   *lease.Table
-	readers *stream.ReaderMetrics
+	source  *stream.Source
 	fixed   fixed // completed by prepare
 
-	stored lease.Group // what the group decided at its first start
+	stored lease.Group             // what the group decided at its first start
+	fail   context.CancelCauseFunc // ends Run with an error
 
 	// Of the goroutine in Run.
 	watch  lease.Watch
@@ -67,13 +68,13 @@ func New(cfg Config, dest Destination, rejects RejectStore, k *kinesis.Client, d
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", cfg.Name, err)
 	}
-	readers, err := stream.NewReaderMetrics(reg)
+	source, err := stream.NewSource(k, ref, cfg.Reader, reg, log)
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", cfg.Name, err)
 	}
 	b := newBudget(cfg.Policy.WorkerBytes)
 	return &Group{
-		cfg: cfg, ref: ref, kinesis: k, table: table, readers: readers,
+		cfg: cfg, ref: ref, kinesis: k, table: table, source: source,
 		fixed: fixed{
 			policy: cfg.Policy, dest: dest, rejects: rejects, maps: table, plans: table, budget: b,
 			replays: make(chan struct{}, 1), log: log,
@@ -98,7 +99,13 @@ var errDrained = errors.New("not flushed within drain_timeout")
 // after that, or a Permanent error when the group cannot work at all: a stream of
 // another creation, a table of something else, other workers that speak another
 // library's protocol.
+//
+// A stream that is deleted and created anew while the group runs ends it too, with
+// stream.ErrRecreated, after what was read of the old one is delivered. The worker
+// would otherwise look alive and never deliver anything again: its positions mean
+// nothing in the new stream, and only a person can say which lease table to use.
 func (g *Group) Run(ctx context.Context) error {
+	g.cfg.logMemory(g.fixed.log)
 	if err := g.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -107,6 +114,8 @@ func (g *Group) Run(ctx context.Context) error {
 	}
 	held, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
+	ctx, g.fail = context.WithCancelCause(ctx)
+	defer g.fail(nil)
 	var running sync.WaitGroup
 	for failures := 0; ctx.Err() == nil; {
 		if err := g.tick(ctx, held, &running); err != nil {
@@ -123,6 +132,9 @@ func (g *Group) Run(ctx context.Context) error {
 	defer cancel()
 	g.withdraw(leaving)
 	running.Wait()
+	if err := context.Cause(ctx); errors.Is(err, stream.ErrRecreated) {
+		return fmt.Errorf("group %s: %w", g.cfg.Name, err)
+	}
 	return nil
 }
 
@@ -260,6 +272,7 @@ func (g *Group) adopt(stored lease.Group, d stream.Description) error {
 	if stored.RangeBytes > g.cfg.Policy.WorkerBytes {
 		return stream.Permanent(fmt.Errorf("worker_bytes %d: the group's ranges have up to %d bytes (range_bytes of its first start)", g.cfg.Policy.WorkerBytes, stored.RangeBytes))
 	}
+	g.source.Pin(stored.StreamCreated)
 	g.stored = stored
 	g.fixed.policy.RangeBytes = stored.RangeBytes
 	g.fixed.entries = int(stored.DedupEntries)

@@ -84,7 +84,7 @@ func newMetrics(reg prometheus.Registerer, held func() float64) *metrics {
 	m.rejects.metric = counter("rejects_total", "Pieces of input that no decoder understood.")
 	m.flushes.metric = counter("flushes_total", "Ranges made durable.")
 	reg.MustRegister(m.flushSeconds, m.retries, m.stopped, m.shards, m.lag, m.parked, m.lanes,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("held_bytes"), Help: "Bytes held by all sinks of this worker."}, held))
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name("held_bytes"), Help: "Decoded bytes not flushed yet: in all sinks of this worker and on their way there; at most worker_bytes."}, held))
 	for _, step := range []string{stepOpen, stepRead, stepAppend, stepRejects, stepFlush, stepMap} {
 		m.retries.WithLabelValues(step)
 	}

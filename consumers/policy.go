@@ -20,8 +20,10 @@ type Policy struct {
 	// replay has to hold at once. The group keeps the value of its first start,
 	// whatever is configured later: a pending range must fit any worker.
 	RangeBytes int64 `koanf:"range_bytes" json:"range_bytes"`
-	// WorkerBytes bounds the Size of all sinks of this process together. Not in it:
-	// per shard one answer of the stream (10 MiB) and one decoded record (8 MiB).
+	// WorkerBytes bounds what this process has decoded and not made durable: the Size
+	// of all sinks, rejects not yet stored, and the records on their way there, each
+	// counted as the largest there may be (8 MiB) until it is decoded. See
+	// Config.MemoryBytes.
 	WorkerBytes int64 `koanf:"worker_bytes" json:"worker_bytes"`
 	// MaxAge flushes the oldest unflushed record.
 	MaxAge time.Duration `koanf:"max_age" json:"max_age"`

@@ -77,42 +77,47 @@ const (
 // neither there is nothing to deliver anyway.
 func (s *shard) firstOf(reading context.Context) (stream.Batch, found, error) {
 	for {
-		if reading.Err() != nil || s.lease.Claimed() {
-			return stream.Batch{}, interrupted, nil
-		}
-		if !s.lease.Valid() {
-			return stream.Batch{}, gone, lease.ErrLost
-		}
-		b, err := s.reader.Next(reading)
-		switch {
-		case errors.Is(err, stream.ErrShardClosed):
-			return b, gone, nil
-		case err != nil && reading.Err() != nil:
-			return b, interrupted, nil
-		case err != nil:
-			return b, gone, fmt.Errorf("read: %w", err)
-		case b.Sequence != "":
-			return b, present, nil
+		b, found, err := s.pull(reading)
+		if err != nil || found != present || b.Sequence != "" {
+			return b, found, err
 		}
 	}
+}
+
+// pull reads the next record, within the budget: present with a record, or without
+// when none came in time.
+func (s *shard) pull(reading context.Context) (stream.Batch, found, error) {
+	if reading.Err() != nil || s.lease.Claimed() {
+		return stream.Batch{}, interrupted, nil
+	}
+	if !s.lease.Valid() {
+		return stream.Batch{}, gone, lease.ErrLost
+	}
+	var b stream.Batch
+	need, err := s.reader.Await(reading)
+	if err == nil && need > 0 && s.budget.admit(reading, s.id, need) == admitted {
+		b, err = s.reader.Next(reading)
+		s.budget.reserve(s.id, cost(b))
+	}
+	switch {
+	case errors.Is(err, stream.ErrShardClosed):
+		return b, gone, nil
+	case err != nil && reading.Err() != nil:
+		return b, interrupted, nil
+	case err != nil:
+		return b, gone, fmt.Errorf("read: %w", err)
+	}
+	return b, present, nil
 }
 
 // collect appends the records of the range, b first. Gone means that its end was
 // trimmed while it was read.
 func (s *shard) collect(reading context.Context, p lease.Pending, b stream.Batch) (found, error) {
 	for {
-		if reading.Err() != nil || s.lease.Claimed() {
-			return interrupted, nil
-		}
-		if !s.lease.Valid() {
-			return gone, lease.ErrLost
-		}
 		if b.Sequence != "" {
 			if b.Sequence.Compare(p.Last) > 0 {
+				s.budget.reserve(s.id, 0)
 				return gone, nil
-			}
-			if s.budget.admit(reading, s.id, cost(b)) != admitted {
-				continue
 			}
 			if err := s.append(b); err != nil {
 				return gone, err
@@ -121,16 +126,11 @@ func (s *shard) collect(reading context.Context, p lease.Pending, b stream.Batch
 				return present, nil
 			}
 		}
-		var err error
-		b, err = s.reader.Next(reading)
-		switch {
-		case errors.Is(err, stream.ErrShardClosed):
-			return gone, nil
-		case err != nil && reading.Err() != nil:
-			return interrupted, nil
-		case err != nil:
-			return gone, fmt.Errorf("read: %w", err)
+		next, found, err := s.pull(reading)
+		if err != nil || found != present {
+			return found, err
 		}
+		b = next
 	}
 }
 
@@ -142,6 +142,7 @@ func (s *shard) giveUp(held context.Context, p lease.Pending) error {
 		return err
 	}
 	s.sink = nil
+	s.budget.drop(s.id)
 	return nil
 }
 

@@ -12,9 +12,12 @@ import (
 	"tributary/stream"
 )
 
-// reader hands out the records of one shard. *stream.Reader.
+// reader hands out the records of one shard: Await says what the next one may
+// decode to, Next decodes it. *stream.Reader.
 type reader interface {
+	Await(ctx context.Context) (bytes int64, err error)
 	Next(ctx context.Context) (stream.Batch, error)
+	Close()
 	Behind() time.Duration
 	Tip() time.Time
 }
@@ -99,8 +102,8 @@ var (
 )
 
 // run delivers until reading ends, the lease is claimed, or the shard is read to
-// its end: nil, give the lease up. Otherwise the lease is lost or the time to
-// drain is over; held's cause tells.
+// its end: nil, give the lease up. Otherwise the lease is lost, the time to drain
+// is over, as held's cause tells, or the stream's name stands for another stream.
 func (s *shard) run(reading, held context.Context) error {
 	for failures := 0; ; {
 		err := s.live(reading, held)
@@ -111,7 +114,7 @@ func (s *shard) run(reading, held context.Context) error {
 		if cause := context.Cause(held); cause != nil {
 			return fmt.Errorf("%w: %w", cause, err)
 		}
-		if errors.Is(err, lease.ErrLost) {
+		if errors.Is(err, lease.ErrLost) || errors.Is(err, stream.ErrRecreated) {
 			return err
 		}
 		if s.moved {
@@ -198,17 +201,28 @@ func (s *shard) begin(held context.Context, planText string, from stream.Positio
 	if s.sink, err = s.dest.Open(held, s.id, planText); err != nil {
 		return fmt.Errorf("open sink: %w", err)
 	}
-	if s.reader, err = s.open(from); err != nil {
+	s.closeReader()
+	r, err := s.open(from)
+	if err != nil {
 		return fmt.Errorf("open reader: %w", err)
 	}
+	s.reader = r
 	return nil
 }
 
 // drop forgets everything that is not durable.
 func (s *shard) drop() {
-	s.sink, s.reader, s.marks = nil, nil, nil
+	s.closeReader()
+	s.sink, s.marks = nil, nil
 	s.span, s.durable = span{}, ""
 	s.budget.drop(s.id)
+}
+
+func (s *shard) closeReader() {
+	if s.reader != nil {
+		s.reader.Close()
+		s.reader = nil
+	}
 }
 
 // read takes records until reading ends, the lease is claimed or the shard ends.
@@ -223,7 +237,7 @@ func (s *shard) read(reading, held context.Context) error {
 		if err := s.flushIfDue(held); err != nil {
 			return err
 		}
-		b, err := s.reader.Next(reading)
+		need, err := s.reader.Await(reading)
 		switch {
 		case errors.Is(err, stream.ErrShardClosed):
 			return s.end(held)
@@ -233,12 +247,12 @@ func (s *shard) read(reading, held context.Context) error {
 			// The stream may be gone: what was taken cannot be read again, so it is
 			// delivered before the error counts.
 			return errors.Join(fmt.Errorf("read: %w", err), s.finish(held))
-		case b.Sequence == "":
+		case need == 0:
 			s.progress.atTip(s.reader.Tip())
 			s.showLag()
 			continue
 		}
-		if stop, err := s.take(reading, held, b); err != nil {
+		if stop, err := s.take(reading, held, need); err != nil {
 			return err
 		} else if stop {
 			return s.finish(held)
@@ -246,19 +260,14 @@ func (s *shard) read(reading, held context.Context) error {
 	}
 }
 
-// take appends one record, after the flush that makes room for it if need be. It
-// reports stop when reading ended or the lease was claimed in the meantime: the
-// record then counts as never read.
-func (s *shard) take(reading, held context.Context, b stream.Batch) (stop bool, err error) {
-	if !s.span.empty() && s.span.bytes+cost(b) > s.policy.RangeBytes {
-		if err := s.flush(held); err != nil {
-			return false, err
-		}
-	}
-	for {
-		switch s.budget.admit(reading, s.id, cost(b)) {
+// take appends one record of at most need bytes, after the flush that makes room
+// for it if need be. It reports stop when reading ended or the lease was claimed in
+// the meantime.
+func (s *shard) take(reading, held context.Context, need int64) (stop bool, err error) {
+	for in := false; !in; {
+		switch s.budget.admit(reading, s.id, need) {
 		case admitted:
-			return false, s.append(b)
+			in = true
 		case flushFirst:
 			err = s.flush(held)
 		case askAgain:
@@ -271,6 +280,18 @@ func (s *shard) take(reading, held context.Context, b stream.Batch) (stop bool, 
 			return true, nil
 		}
 	}
+	b, err := s.reader.Next(reading)
+	if err != nil || b.Sequence == "" {
+		s.budget.reserve(s.id, 0)
+		return false, nil // taken back while we waited; Await says what is wrong
+	}
+	s.budget.reserve(s.id, cost(b))
+	if !s.span.empty() && s.span.bytes+cost(b) > s.policy.RangeBytes {
+		if err := s.flush(held); err != nil {
+			return false, err
+		}
+	}
+	return false, s.append(b)
 }
 
 // cost is what a record counts toward a range: its decoded bytes before

@@ -139,6 +139,9 @@ const takers = 16
 
 // create adds the items of new shards.
 func (g *Group) create(ctx context.Context, v view, shards []stream.Shard) error {
+	if err := g.sameStream(ctx); err != nil {
+		return err
+	}
 	faults := make([]error, len(shards))
 	var creating sync.WaitGroup
 	for n, s := range shards {
@@ -298,7 +301,7 @@ func (g *Group) start(reading, held context.Context, l *lease.Lease, of stream.S
 	s := &shard{
 		fixed: &g.fixed, id: of.ID, lease: l, start: from, parents: parents, log: log,
 		open: func(from stream.Position) (reader, error) {
-			return stream.NewReader(g.kinesis, g.ref, of.ID, from, g.cfg.Reader, g.readers, g.fixed.log)
+			return g.source.Open(of.ID, from)
 		},
 	}
 	reading, end := context.WithCancelCause(reading)
@@ -323,11 +326,28 @@ func (g *Group) start(reading, held context.Context, l *lease.Lease, of stream.S
 		g.fixed.metrics.shards.Set(float64(len(g.shards)))
 		g.mu.Unlock()
 		g.fixed.metrics.forget(of.ID)
-		g.readers.Forget(of.ID)
+		g.source.Forget(of.ID)
 		if l.Item().Checkpoint == lease.ShardEnd {
 			g.wake() // its children can start
 		}
 	})
+}
+
+// sameStream makes sure that what was listed are shards of the group's stream, and
+// not of a later one of the same name.
+func (g *Group) sameStream(ctx context.Context) error {
+	asking, cancel := g.bounded(ctx)
+	defer cancel()
+	err := g.source.Confirm(asking)
+	g.refuse(err)
+	return err
+}
+
+// refuse ends the group if err says that the stream is another than the group's.
+func (g *Group) refuse(err error) {
+	if errors.Is(err, stream.ErrRecreated) {
+		g.fail(err)
+	}
 }
 
 // keepUp runs a shard and renews its lease until the shard is done; then it gives
@@ -346,6 +366,7 @@ func (g *Group) keepUp(reading, held context.Context, s *shard, l *lease.Lease) 
 		s.log.Warn("lost a shard", "err", err)
 		return
 	}
+	g.refuse(err)
 	if err != nil {
 		s.log.Error("stopped before everything was flushed", "err", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +42,8 @@ type world struct {
 	onFlush  func(ctx context.Context, r stream.Range) error // before anything is stored
 	onAppend func(b stream.Batch) error
 	scale    int64 // Size per event
+	opens    atomic.Int64
+	closes   atomic.Int64 // of readers
 }
 
 // flushed is one successful flush, with the plan of its sink.
@@ -140,6 +143,18 @@ type fakeReader struct {
 
 func (r *fakeReader) Behind() time.Duration { return 0 }
 func (r *fakeReader) Tip() time.Time        { return time.Time{} }
+
+func (r *fakeReader) Close() { r.w.closes.Add(1) }
+
+func (r *fakeReader) Await(ctx context.Context) (int64, error) {
+	before := *r
+	b, err := r.Next(ctx)
+	*r = before
+	if b.Sequence == "" {
+		return 0, err
+	}
+	return max(cost(b), 1), err
+}
 
 func (r *fakeReader) Next(ctx context.Context) (stream.Batch, error) {
 	if b, err := r.look(); b.Sequence != "" || err != nil {
@@ -251,6 +266,7 @@ func (w *world) worker(policy Policy, planText string) *shard {
 	return &shard{
 		fixed: f, id: "s", lease: w, start: stream.TrimHorizon(), log: f.log,
 		open: func(from stream.Position) (reader, error) {
+			w.opens.Add(1)
 			r := &fakeReader{w: w}
 			if p := w.item.Pending; p != nil && from == stream.At(p.First) {
 				r.at = p.First

@@ -91,14 +91,15 @@ func (s service) producer(ref stream.Ref, cfg stream.ProducerConfig) (*stream.Pr
 
 func (s service) reader(ref stream.Ref, id stream.ShardID, from stream.Position) *stream.Reader {
 	s.t.Helper()
-	metrics, err := stream.NewReaderMetrics(nil)
+	src, err := stream.NewSource(s.api, ref, quickReader(), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, err := stream.NewReader(s.api, ref, id, from, quickReader(), metrics, slog.New(slog.DiscardHandler))
+	r, err := src.Open(id, from)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.t.Cleanup(r.Close)
 	return r
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"tributary/schema"
@@ -19,102 +18,100 @@ import (
 // end. Its children hold what was written afterwards.
 var ErrShardClosed = errors.New("shard closed and read to its end")
 
-type readAPI interface {
-	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
-	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
-}
+const latest = types.ShardIteratorTypeLatest
 
-// Reader reads one shard from a position on. It owns no goroutine and no
-// connection: it may be dropped at any time. One goroutine uses it; Behind is for
-// all.
+// Reader reads one shard from a position on. While its owner works on the records
+// of one answer, the next is fetched: by one goroutine, for one call, which Close
+// ends. One goroutine uses the Reader; Behind is for all.
 type Reader struct {
-	api     readAPI
-	ref     Ref
+	src     *Source
 	shard   ShardID
-	cfg     ReaderConfig
 	metrics shardMetrics
-	decoder *schema.Decoder
 	log     *slog.Logger
 	warner  warner
 
-	from     Position       // where to go on without an iterator
+	from     Position       // behind the record handed out last
 	last     SequenceNumber // nothing up to here is handed out again
-	iterator string         // empty: get one at from
-	held     []types.Record // the last answer, as far as it is not handed out
+	held     *page          // nil: nothing to hand out
+	coming   *flight        // the answer behind held; nil: none is asked for
 	ended    bool           // the service has nothing behind held
 	children []ShardID
 
-	callAt   time.Time     // no call before
-	quiet    time.Duration // the wait after the next empty answer at the tip
-	failures int           // in a row
+	ahead    Position // where the next call goes on without an iterator
+	iterator string   // empty: get one at ahead
+	pace     pace
+	failures int   // in a row
+	need     int64 // room the next answer is known to take; 0: not known
 
-	answered time.Time     // of the last answer
+	mean     int64         // bytes of a record in the last answer that had any
+	answered time.Time     // of the last answer's call
 	tip      time.Time     // see Tip
-	size     int64         // bytes in the last answer
-	mean     int64         // bytes of a record in the last answer that had any; 0: none yet
 	atAnswer time.Duration // MillisBehindLatest of the last answer
 	newest   time.Time     // arrival of its last record
 	behind   atomic.Int64  // time.Duration
 }
 
-// NewReader checks its arguments; the first Next makes the first call. Readers
-// share metrics.
-func NewReader(api readAPI, ref Ref, shard ShardID, from Position, cfg ReaderConfig, metrics *ReaderMetrics, log *slog.Logger) (*Reader, error) {
-	if err := errors.Join(ref.Validate(), cfg.Validate(), from.validate()); err != nil {
-		return nil, fmt.Errorf("reader of %s: %w", shard, err)
-	}
-	if shard == "" {
-		return nil, errors.New("reader: the shard is not set")
-	}
-	log = log.With("shard", string(shard))
-	r := &Reader{
-		api: api, ref: ref, shard: shard, cfg: cfg, log: log,
-		metrics: metrics.of(shard), decoder: schema.NewDecoder(), warner: warner{log: log},
-		from: from, quiet: cfg.PollMin,
-	}
-	if from.kind == types.ShardIteratorTypeAfterSequenceNumber {
-		r.last = from.sequence
-	}
-	return r, nil
-}
-
-// Next returns the next record, decoded; the Batch belongs to the caller.
-//
-// A Batch with an empty Sequence says that nothing came within
-// ReaderConfig.PollInterval (plus AttemptTimeout when a call hangs): the shard is
-// quiet, or calls fail and are made again with a backoff, which metrics and a
-// Warn show. It gives the caller a chance to look at the clock.
+// Await waits for a record and returns the most that it can decode to, in bytes as
+// Batch.Bytes and Batch.Rejects count them: what a caller makes room for before
+// Next decodes it. 0 says that nothing came in 5/4 of ReaderConfig.PollInterval, or
+// of a second if that is less: the shard is quiet, or calls fail and are made again with a backoff, which metrics
+// and a Warn show. It gives the caller a chance to look at the clock.
 //
 // The error is ErrShardClosed behind the last record of a closed shard, ctx's
 // error when ctx ended, or Permanent when the stream or the shard is gone or does
-// not know the sequence number to begin at. After an error other than ctx's, every further call
-// returns it or tries again; nothing is skipped.
-func (r *Reader) Next(ctx context.Context) (Batch, error) {
-	deadline := time.Now().Add(r.cfg.PollInterval)
+// not know the sequence number to begin at; it is ErrRecreated when the stream's
+// name stands for another stream. After an error other than ctx's, every further
+// call returns it or tries again; nothing is skipped.
+func (r *Reader) Await(ctx context.Context) (int64, error) {
+	// A little more than the wait at the tip: what the next call brings is seen now.
+	wait := min(r.src.cfg.PollInterval, time.Second)
+	deadline := time.Now().Add(wait + wait/4)
 	for {
 		if err := ctx.Err(); err != nil {
-			return Batch{}, fmt.Errorf("read %s: %w", r.shard, err)
+			return 0, fmt.Errorf("read %s: %w", r.shard, err)
+		}
+		if size, ok := r.peek(); ok {
+			return max(schema.MaxDecoded, int64(size)+rejectMargin), nil
+		}
+		if r.ended {
+			return 0, ErrShardClosed
+		}
+		if r.coming == nil {
+			r.fetch()
+		}
+		r.coming.hurry()
+		if landed, err := r.wait(ctx, deadline); err != nil || !landed {
+			return 0, err
+		}
+		if err := r.land(); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// rejectMargin is more than a reject counts beside its bytes.
+const rejectMargin = 1 << 10
+
+// Next returns the next record, decoded; the Batch belongs to the caller. It waits
+// as Await does and has its errors; a Batch with an empty Sequence says that
+// nothing came.
+//
+// Between Await and Next an answer may be taken back for the room it takes, if the
+// caller waited long; then Next waits anew.
+func (r *Reader) Next(ctx context.Context) (Batch, error) {
+	for {
+		if n, err := r.Await(ctx); err != nil || n == 0 {
+			return Batch{}, err
 		}
 		if b, ok := r.handOut(); ok {
 			return b, nil
 		}
-		if r.ended {
-			return Batch{}, ErrShardClosed
-		}
-		if r.callAt.After(deadline) {
-			return Batch{}, r.sleep(ctx, deadline)
-		}
-		if err := r.sleep(ctx, r.callAt); err != nil {
-			return Batch{}, err
-		}
-		if err := r.call(ctx); err != nil {
-			return Batch{}, err
-		}
-		if len(r.held) == 0 && !r.ended && !time.Now().Before(deadline) {
-			return Batch{}, nil
-		}
 	}
 }
+
+// Close ends a call under way, waits for its end and gives back all room. The
+// Reader is of no use afterwards.
+func (r *Reader) Close() { r.letGo() }
 
 // Behind is the time between the record handed out last and the tip of the
 // shard, as of the last answer of the service: what is held and not handed out
@@ -132,31 +129,77 @@ func (r *Reader) Tip() time.Time { return r.tip }
 // their parents in any case.
 func (r *Reader) Children() []ShardID { return r.children }
 
+// peek passes over records that were handed out before: an iterator may begin too
+// early.
+func (r *Reader) peek() (size int, ok bool) {
+	for r.held != nil {
+		size, sequence, ok := r.held.peek()
+		if ok && !r.known(sequence) {
+			return size, true
+		}
+		if ok {
+			r.held.next()
+			r.metrics.held.Sub(float64(size))
+			continue
+		}
+		r.letGoOfHeld()
+	}
+	return 0, false
+}
+
+func (r *Reader) known(sequence SequenceNumber) bool {
+	return sequence.Compare(r.last) <= 0 ||
+		r.from.kind == types.ShardIteratorTypeAtSequenceNumber && sequence.Compare(r.from.sequence) < 0
+}
+
+// letGoOfHeld drops an answer that is used up, or was taken back: then what comes
+// behind it comes too early, and all is read again from the last record handed out.
+func (r *Reader) letGoOfHeld() {
+	if r.held.takenBack() {
+		r.letGo()
+		return
+	}
+	r.held.free()
+	r.held = nil
+}
+
+// letGo drops everything that is not handed out.
+func (r *Reader) letGo() {
+	if r.coming != nil {
+		r.coming.abandon()
+		r.coming = nil
+	}
+	if r.held != nil {
+		r.held.free()
+		r.held = nil
+	}
+	r.metrics.held.Set(0)
+	r.ahead, r.iterator, r.ended = r.from, "", false
+}
+
 // handOut decodes the first held record. Held records stay encoded until here:
 // decoded, an answer of 10 MiB can be 80 MiB.
 func (r *Reader) handOut() (Batch, bool) {
-	for len(r.held) > 0 {
-		record := r.held[0]
-		r.held[0] = types.Record{} // the array lives on, the bytes need not
-		r.held = r.held[1:]
-		r.metrics.held.Sub(float64(len(record.Data)))
-		sequence := SequenceNumber(*record.SequenceNumber)
-		if sequence.Compare(r.last) <= 0 || r.from.kind == types.ShardIteratorTypeAtSequenceNumber && sequence.Compare(r.from.sequence) < 0 {
-			continue // an iterator that begins too early: seen already, or not asked for
-		}
-		b := r.decode(sequence, &record)
-		r.last, r.from = sequence, After(sequence)
-		r.metrics.records.Inc()
-		r.metrics.bytes.Add(float64(len(record.Data)))
-		r.lag(b.Arrival)
-		return b, true
+	record, ok := r.held.next()
+	if !ok {
+		return Batch{}, false
 	}
-	return Batch{}, false
+	sequence := SequenceNumber(*record.SequenceNumber)
+	b := r.decode(sequence, &record)
+	r.last, r.from = sequence, After(sequence)
+	r.metrics.held.Sub(float64(len(record.Data)))
+	r.metrics.records.Inc()
+	r.metrics.bytes.Add(float64(len(record.Data)))
+	r.lag(b.Arrival)
+	if _, _, more := r.held.peek(); !more {
+		r.letGoOfHeld()
+	}
+	return b, true
 }
 
 func (r *Reader) decode(sequence SequenceNumber, record *types.Record) Batch {
 	arrival := arrivalOf(record)
-	decoded, rejects, size := r.decoder.Decode(record.Data, arrival)
+	decoded, rejects, size := r.src.decode(record.Data, arrival)
 	return Batch{
 		Shard:    r.shard,
 		Sequence: sequence,
@@ -187,20 +230,4 @@ func (r *Reader) lag(reached time.Time) {
 func (r *Reader) setBehind(d time.Duration) {
 	r.behind.Store(int64(d))
 	r.metrics.behind.Set(d.Seconds())
-}
-
-// sleep waits until t or the end of ctx.
-func (r *Reader) sleep(ctx context.Context, t time.Time) error {
-	wait := time.Until(t)
-	if wait <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("read %s: %w", r.shard, ctx.Err())
-	}
 }

@@ -9,84 +9,94 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// call asks for more records, once. It returns an error only if the caller has to
-// decide; anything a later call may mend sets callAt and is shown.
-func (r *Reader) call(ctx context.Context) error {
-	attempt, cancel := context.WithTimeout(ctx, r.cfg.AttemptTimeout)
-	defer cancel()
-	began := time.Now()
-	out, err := r.ask(attempt)
-	switch {
+// fetch sends a flight for the answer behind what is held.
+func (r *Reader) fetch() {
+	limit := r.limit()
+	r.coming = &flight{
+		src: r.src, shard: r.shard, metrics: &r.metrics, callAt: r.pace.callAt,
+		limit: limit, need: r.expect(limit), from: r.ahead, iterator: r.iterator,
+	}
+	r.coming.launch()
+}
+
+// firstMean is the size of a full record of our own, taken for the shard's while
+// nothing is known of it.
+const firstMean = 256 << 10
+
+// limit is how many records of the size of the last ones fill an answer.
+func (r *Reader) limit() int32 {
+	return int32(max(1, min(r.src.cfg.AnswerBytes/r.mean, int64(r.src.cfg.MaxRecords))))
+}
+
+// expect is the room to reserve for the next answer: as base64 data takes 4/3, and
+// half as much again is for records that are larger than the last ones, and for
+// what comes with each. Where that is wrong the answer is refused unread, before it
+// takes more, and asked for again. With all that an answer can take reserved each
+// time, one or two readers would keep all others from calling.
+func (r *Reader) expect(limit int32) int64 {
+	if r.need > 0 {
+		return maxAnswerBytes
+	}
+	return min(max(r.src.cfg.AnswerBytes, r.mean)*2+int64(limit)*2*recordBytes, maxAnswerBytes)
+}
+
+// wait waits for the flight's landing; false means that the deadline came first.
+func (r *Reader) wait(ctx context.Context, deadline time.Time) (landed bool, err error) {
+	select {
+	case <-r.coming.done:
+		return true, nil
+	default:
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-r.coming.done:
+		return true, nil
+	case <-timer.C:
+		return false, nil
+	case <-ctx.Done():
+		return false, fmt.Errorf("read %s: %w", r.shard, ctx.Err())
+	}
+}
+
+// land takes over what the flight brought. It returns an error only if the caller
+// has to decide; anything a later call may mend is planned and shown.
+func (r *Reader) land() error {
+	land := r.coming.landed
+	r.coming = nil
+	r.iterator, r.ahead, r.need = land.iterator, land.from, 0
+	if r.from.kind == latest {
+		r.from = land.from // fixed by the first iterator
+	}
+	switch err := land.err; {
 	case err == nil:
-		if len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
-			r.tip = began
-		}
-		r.accept(out)
-		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("read %s: %w", r.shard, ctx.Err())
+		r.accept(&land)
+	case errors.Is(err, ErrRecreated):
+		return fmt.Errorf("read %s: %w", r.shard, err)
 	case isMissing(err):
-		return Permanent(fmt.Errorf("read %s of %s: %w", r.shard, r.ref, err))
+		return r.suspect(Permanent(err))
 	case IsPermanent(err):
-		return fmt.Errorf("read %s of %s: %w", r.shard, r.ref, err)
+		return r.suspect(err)
+	case land.need > 0:
+		r.need = land.need
+		r.pace.answered(land.began, land.need, false)
+	default:
+		r.trouble(err)
 	}
-	r.trouble(err)
 	return nil
 }
 
-// ask makes GetRecords, and GetShardIterator before it if there is no iterator.
-func (r *Reader) ask(ctx context.Context) (*kinesis.GetRecordsOutput, error) {
-	if r.iterator == "" {
-		if err := r.locate(ctx); err != nil {
-			return nil, err
-		}
+// suspect finds out whether the service knows this shard or position no more
+// because the stream is another.
+func (r *Reader) suspect(err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), r.src.cfg.AttemptTimeout)
+	defer cancel()
+	if other := r.src.Confirm(ctx); errors.Is(other, ErrRecreated) {
+		err = other
 	}
-	in := &kinesis.GetRecordsInput{ShardIterator: aws.String(r.iterator), StreamARN: r.ref.arn(), Limit: aws.Int32(r.limit())}
-	r.metrics.requests.Inc()
-	began := time.Now()
-	r.callAt = began.Add(r.cfg.PollMin)
-	out, err := r.api.GetRecords(ctx, in, singleAttempt)
-	r.metrics.seconds.Observe(time.Since(began).Seconds())
-	if err == nil {
-		for i := range out.Records {
-			if !SequenceNumber(aws.ToString(out.Records[i].SequenceNumber)).isNumber() {
-				err = errors.New("a record without sequence number")
-			}
-		}
-	}
-	if err != nil {
-		if reasonOf(err) == reasonExpired || isInvalid(err) {
-			r.iterator = "" // five minutes old, or of a service that restarted
-		}
-		return nil, fmt.Errorf("get records: %w", err)
-	}
-	return out, nil
-}
-
-// locate gets an iterator at the place where reading goes on.
-func (r *Reader) locate(ctx context.Context) error {
-	out, err := r.api.GetShardIterator(ctx, r.from.input(r.ref, r.shard), singleAttempt)
-	if err == nil && aws.ToString(out.ShardIterator) == "" {
-		err = errors.New("an answer without iterator")
-	}
-	if err != nil {
-		err = fmt.Errorf("get shard iterator at %s: %w", r.from, err)
-		// A sequence number of another stream or shard: no later call will know it, and
-		// only the caller knows what to do instead. A time is refused while it lies in
-		// the service's future, which passes.
-		if r.from.sequence != "" && isInvalid(err) {
-			err = Permanent(err)
-		}
-		return err
-	}
-	r.iterator = *out.ShardIterator
-	if r.from.kind == types.ShardIteratorTypeLatest {
-		r.from = AtTime(latestTime(out))
-	}
-	return nil
+	return fmt.Errorf("read %s of %s: %w", r.shard, r.src.ref, err)
 }
 
 // latestTime is a time at or before the moment at which the service made an
@@ -104,59 +114,46 @@ func latestTime(out *kinesis.GetShardIteratorOutput) time.Time {
 	return now.Add(-time.Second)
 }
 
-// accept takes an answer over.
-func (r *Reader) accept(out *kinesis.GetRecordsOutput) {
+// accept takes an answer over and asks for the next.
+func (r *Reader) accept(land *landing) {
 	if r.failures > 1 {
 		r.log.Info("reading again", "failures", r.failures)
 	}
-	r.failures = 0
-	r.answered = time.Now()
-	r.atAnswer = time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond
-	r.held = out.Records
-	r.size = 0
-	for i := range out.Records {
-		r.size += int64(len(out.Records[i].Data))
+	out := land.out
+	first, last, ok := land.page.ends()
+	if !ok {
+		r.iterator = "" // taken back before anybody asked for it: read it again
+		return
 	}
-	r.metrics.held.Set(float64(r.size))
-	if n := len(out.Records); n > 0 {
-		r.mean = max(1, r.size/int64(n))
-		r.newest = arrivalOf(&out.Records[n-1])
-		r.lag(arrivalOf(&out.Records[0]))
+	r.failures = 0
+	r.answered = land.began
+	r.atAnswer = time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond
+	r.metrics.held.Set(float64(land.size))
+	if last != nil {
+		r.mean = max(1, land.size/int64(land.records))
+		r.held = land.page
+		r.ahead = After(SequenceNumber(*last.SequenceNumber))
+		r.newest = arrivalOf(last)
+		r.lag(arrivalOf(first))
 	} else {
+		land.page.free()
 		r.setBehind(r.atAnswer)
+		if r.atAnswer == 0 {
+			r.tip = land.began
+		}
 	}
 	r.iterator = aws.ToString(out.NextShardIterator)
+	r.pace.answered(land.began, land.size, r.atAnswer == 0)
 	if r.iterator == "" {
-		r.ended = true
+		r.ended, r.children = true, nil
 		for _, child := range out.ChildShards {
 			r.children = append(r.children, ShardID(aws.ToString(child.ShardId)))
 		}
+		return
 	}
-	r.pace(len(out.Records) == 0 && r.atAnswer == 0)
-}
-
-// firstRecords are asked for while nothing is known of their size: full records
-// of our own make 8 MiB then.
-const firstRecords = 32
-
-// limit is how many records of the size of the last ones fill an answer.
-func (r *Reader) limit() int32 {
-	if r.mean == 0 {
-		return int32(min(firstRecords, r.cfg.MaxRecords))
+	if r.held != nil {
+		r.fetch()
 	}
-	return int32(max(1, min(r.cfg.AnswerBytes/r.mean, int64(r.cfg.MaxRecords))))
-}
-
-// pace waits longer and longer at the tip of a quiet shard. An empty answer away
-// from the tip says nothing: the iterator walks through a stretch without
-// records.
-func (r *Reader) pace(quiet bool) {
-	if !quiet {
-		r.quiet = r.cfg.PollMin
-		return // ask has set callAt
-	}
-	r.callAt = r.callAt.Add(r.quiet - r.cfg.PollMin)
-	r.quiet = min(2*r.quiet, r.cfg.PollInterval)
 }
 
 // trouble plans the next call after a failed one.
@@ -164,22 +161,18 @@ func (r *Reader) trouble(err error) {
 	now := time.Now()
 	reason := reasonOf(err)
 	r.failures++
-	r.callAt = now.Add(backoff{r.cfg.BackoffMin, r.cfg.BackoffMax}.after(r.failures))
 	if reason == reasonThrottled {
-		// After a large answer the shard refuses everybody until its bytes are paid for
-		// at 2 MiB/s: 5 s after 10 MiB.
-		paid := r.answered.Add(time.Duration(float64(r.size) / shardReadRate * float64(time.Second)))
-		if paid.After(r.callAt) {
-			r.callAt = paid
-		}
+		r.pace.throttled(now)
+	} else {
+		r.pace.failed(now, r.failures)
 	}
 	r.metrics.troubles[reason].Inc()
 	if !r.answered.IsZero() {
 		r.setBehind(r.atAnswer + now.Sub(r.answered))
 	}
 	if reason == reasonExpired {
-		r.log.Debug("iterator expired, going on", "position", r.from.String())
+		r.log.Debug("iterator expired, going on", "position", r.ahead.String())
 		return
 	}
-	r.warner.warn("shard not read, asking again", now, "stream", r.ref.String(), "reason", reason, "failures", r.failures, "err", err)
+	r.warner.warn("shard not read, asking again", now, "stream", r.src.ref.String(), "reason", reason, "failures", r.failures, "err", err)
 }

@@ -15,21 +15,24 @@ const (
 
 // ReaderConfig says how often and how much a Reader asks.
 //
-// GetRecords has no parameter for bytes: one answer holds at most 10 MiB of
-// record data, and several times that while it is decoded from JSON. A Reader asks
-// for as many records as AnswerBytes holds of the size of the last ones, and for
-// the next only when it has handed out the last. A worker with n shards holds about
-// n × AnswerBytes here; n × 10 MiB if all records grow a hundredfold at once.
+// GetRecords has no parameter for bytes: one answer holds up to 10 MiB of data,
+// 17 MiB with all that comes with it. A Reader asks for as many records as
+// AnswerBytes holds of the size of the last ones. It holds one answer, and fetches
+// another while the first is worked on; ReadBytes bounds those of all Readers
+// together, whatever the records' size.
 type ReaderConfig struct {
-	// PollMin is the wait between two calls while records come.
+	// PollMin is the wait between two calls while the tip is not reached.
 	PollMin time.Duration `koanf:"poll_min" json:"poll_min"`
-	// PollInterval is the wait between two calls at the tip of a quiet shard, and
-	// how long Next waits for a record.
+	// PollInterval is the wait between two calls at the tip, hence the time that a
+	// record may lie there unseen.
 	PollInterval time.Duration `koanf:"poll_interval" json:"poll_interval"`
 	// MaxRecords bounds the records of one answer.
 	MaxRecords int `koanf:"max_records" json:"max_records"`
-	// AnswerBytes is what one answer is meant to hold.
+	// AnswerBytes is what one answer is meant to hold, in bytes of data.
 	AnswerBytes int64 `koanf:"answer_bytes" json:"answer_bytes"`
+	// ReadBytes bounds the memory of all answers of a worker that were not handed
+	// out, those on their way included. A call waits for room.
+	ReadBytes int64 `koanf:"read_bytes" json:"read_bytes"`
 	// AttemptTimeout ends one call; it is made again.
 	AttemptTimeout time.Duration `koanf:"attempt_timeout" json:"attempt_timeout"`
 	// BackoffMin and BackoffMax bound the wait after a failed call. It doubles with
@@ -38,17 +41,21 @@ type ReaderConfig struct {
 	BackoffMax time.Duration `koanf:"backoff_max" json:"backoff_max"`
 }
 
-// DefaultReaderConfig polls four times a second while records come and slows to
-// once a second on a quiet shard. A shard answers 5 calls a second to all its
-// readers together: one busy group is inside that, five quiet ones are, and more
-// are slowed by throttling. AWS advises one second.
+// DefaultReaderConfig polls once a second at the tip, as AWS advises: a shard
+// answers 5 calls a second to all its readers together, so five groups fit. Behind
+// the tip it polls four times a second, as far as the other readers leave it that
+// much. A group that wants records sooner sets PollInterval to PollMin.
+//
+// Four answers of 2 MiB a second are four times what a shard gives. 32 MiB are as
+// many as seven shards have on their way while they catch up, and more at the tip;
+// the others wait their turn.
 func DefaultReaderConfig() ReaderConfig {
 	return ReaderConfig{
-		PollMin:      250 * time.Millisecond,
-		PollInterval: time.Second,
-		MaxRecords:   maxReadRecords,
-		// Four answers a second are 8 MiB, four times what a shard gives.
+		PollMin:        250 * time.Millisecond,
+		PollInterval:   time.Second,
+		MaxRecords:     maxReadRecords,
 		AnswerBytes:    2 << 20,
+		ReadBytes:      32 << 20,
 		AttemptTimeout: 10 * time.Second,
 		BackoffMin:     250 * time.Millisecond,
 		BackoffMax:     10 * time.Second,
@@ -60,8 +67,9 @@ func (c ReaderConfig) Validate() error {
 	return errors.Join(
 		within("poll_min", c.PollMin, minPoll, time.Minute),
 		within("poll_interval", c.PollInterval, c.PollMin, time.Minute),
-		within("max_records", c.MaxRecords, 1, maxReadRecords),
 		within("answer_bytes", c.AnswerBytes, 256<<10, 10<<20),
+		within("read_bytes", c.ReadBytes, maxAnswerBytes, 1<<40),
+		within("max_records", c.MaxRecords, 1, maxReadRecords),
 		within("attempt_timeout", c.AttemptTimeout, 100*time.Millisecond, 5*time.Minute),
 		within("backoff_min", c.BackoffMin, time.Millisecond, time.Minute),
 		within("backoff_max", c.BackoffMax, c.BackoffMin, 10*time.Minute),

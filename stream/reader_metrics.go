@@ -4,24 +4,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ReaderMetrics are the metrics of all Readers of a process. Safe for concurrent
-// use.
-type ReaderMetrics struct {
+// readerMetrics are the metrics of all Readers of a Source.
+type readerMetrics struct {
 	records, bytes, requests *prometheus.CounterVec
 	troubles                 *prometheus.CounterVec
 	behind, held             *prometheus.GaugeVec
 	seconds                  prometheus.Histogram
+	memory                   prometheus.Gauge
+	reclaimed                prometheus.Counter
 }
 
-// NewReaderMetrics registers the metrics; a registry takes them once.
-func NewReaderMetrics(reg prometheus.Registerer) (*ReaderMetrics, error) {
+// newReaderMetrics registers the metrics; a registry takes them once.
+func newReaderMetrics(reg prometheus.Registerer) (*readerMetrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_stream_" + name, Help: help}, append([]string{"shard"}, labels...))
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tributary_stream_" + name, Help: help}, []string{"shard"})
 	}
-	m := &ReaderMetrics{
+	m := &readerMetrics{
 		records:  counter("read_records_total", "Records handed out."),
 		bytes:    counter("read_bytes_total", "Bytes of the records handed out, as stored in the stream."),
 		requests: counter("read_requests_total", "GetRecords calls."),
@@ -32,13 +33,15 @@ func NewReaderMetrics(reg prometheus.Registerer) (*ReaderMetrics, error) {
 			Name: "tributary_stream_read_request_seconds", Help: "Time of one GetRecords call, failed ones included.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 13), // 2 ms to 8 s
 		}),
+		memory: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "tributary_stream_read_memory_bytes", Help: "Room taken by answers, on their way or not handed out; at most read_bytes."}),
+		reclaimed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tributary_stream_read_reclaimed_total", Help: "Answers dropped for the room they took while nobody asked for them, and read again."}),
 	}
-	return m, register(reg, m.records, m.bytes, m.requests, m.troubles, m.behind, m.held, m.seconds)
+	return m, register(reg, m.memory, m.reclaimed, m.records, m.bytes, m.requests, m.troubles, m.behind, m.held, m.seconds)
 }
 
-// Forget drops the series of a shard that is no longer read here. A lag that
-// nobody updates any more would alarm for ever.
-func (m *ReaderMetrics) Forget(shard ShardID) {
+func (m *readerMetrics) forget(shard ShardID) {
 	labels := prometheus.Labels{"shard": string(shard)}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
@@ -55,7 +58,7 @@ type shardMetrics struct {
 	troubles                 map[string]prometheus.Counter
 }
 
-func (m *ReaderMetrics) of(shard ShardID) shardMetrics {
+func (m *readerMetrics) of(shard ShardID) shardMetrics {
 	id := string(shard)
 	s := shardMetrics{
 		records:  m.records.WithLabelValues(id),

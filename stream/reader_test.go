@@ -65,8 +65,9 @@ func TestATimeAheadOfTheServiceIsWaitedFor(t *testing.T) {
 		r.want()
 		time.Sleep(3 * time.Second)
 		api.write(line(1))
-		time.Sleep(10 * time.Second)
-		r.want(line(1))
+		if b := r.one(); len(b.Events) != 1 || string(b.Events[0].Line) != line(1) {
+			t.Errorf("batch %+v", b)
+		}
 	})
 }
 
@@ -110,10 +111,10 @@ func TestAnExpiredIteratorLosesAndRepeatsNothing(t *testing.T) {
 			time.Sleep(6 * time.Minute) // a slow flush, with records held
 			api.write(line(4))
 			r.want(lines(2, 4)...)
-			if n := metric(t, r.reg, "read_troubles_total", "expired"); n != 2 {
+			if n := metric(t, r.reg, "read_troubles_total", "expired"); n < 1 {
 				t.Errorf("%s: %v expired iterators counted", name, n)
 			}
-			if last := api.located[len(api.located)-1]; last.ShardIteratorType != types.ShardIteratorTypeAfterSequenceNumber || *last.StartingSequenceNumber != "10" {
+			if last := api.lastLocated(); last.ShardIteratorType != types.ShardIteratorTypeAfterSequenceNumber || *last.StartingSequenceNumber != "10" {
 				t.Errorf("%s: went on at %s", name, last.ShardIteratorType)
 			}
 		}
@@ -127,7 +128,7 @@ func TestAServiceThatForgotItsIteratorsIsAskedForAnother(t *testing.T) {
 		r := read(t, api, stream.TrimHorizon())
 		r.want(line(0))
 		time.Sleep(time.Second)
-		api.reopened = time.Now()
+		api.change(func() { api.reopened = time.Now() })
 		api.write(line(1))
 		r.want(line(1))
 	})
@@ -164,9 +165,9 @@ func TestAClosedShardEndsBehindItsLastRecord(t *testing.T) {
 		if !slices.Equal(r.Children(), []stream.ShardID{"shardId-1", "shardId-2"}) {
 			t.Errorf("children %v", r.Children())
 		}
-		calls := len(api.calls)
-		if _, err := r.Next(t.Context()); !errors.Is(err, stream.ErrShardClosed) || len(api.calls) != calls {
-			t.Errorf("the next call: %v, after %d more requests", err, len(api.calls)-calls)
+		calls := len(api.made())
+		if _, err := r.Next(t.Context()); !errors.Is(err, stream.ErrShardClosed) || len(api.made()) != calls {
+			t.Errorf("the next call: %v, after %d more requests", err, len(api.made())-calls)
 		}
 	})
 }
@@ -179,11 +180,11 @@ func TestPolling(t *testing.T) {
 			for time.Since(epoch) < time.Minute {
 				before := time.Now()
 				r.want()
-				if pause := time.Since(before); pause > time.Second {
+				if pause := time.Since(before); pause > 1250*time.Millisecond {
 					t.Fatalf("next took %v", pause)
 				}
 			}
-			if n := len(api.calls); n < 59 || n > 63 {
+			if n := len(api.made()); n < 59 || n > 63 {
 				t.Errorf("%d calls in a minute", n)
 			}
 		})
@@ -196,7 +197,7 @@ func TestPolling(t *testing.T) {
 			r := read(t, api, stream.TrimHorizon())
 			r.want(lines(1, 40)...)
 			for i := 1; i < 40; i++ {
-				if wait := api.calls[i] - api.calls[i-1]; wait != 250*time.Millisecond {
+				if wait := api.made()[i] - api.made()[i-1]; wait != 250*time.Millisecond {
 					t.Fatalf("call %d came %v after the last", i, wait)
 				}
 			}
@@ -210,67 +211,75 @@ func TestPolling(t *testing.T) {
 			for range 10 {
 				r.want()
 			}
-			if n := len(api.calls); n < 40 {
+			if n := len(api.made()); n < 40 {
 				t.Errorf("%d calls in ten seconds", n)
 			}
 		})
 	})
-	t.Run("asks for no more while records are held", func(t *testing.T) {
+	t.Run("asks for one answer ahead of what is held and no more", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			api := newShard()
-			api.write(lines(1, 30)...) // fewer than the first call asks for
+			api.write(lines(1, 20_000)...)
 			r := read(t, api, stream.TrimHorizon())
-			for range 30 {
+			for range 8 {
 				if _, err := r.Next(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Second)
 			}
-			if n := len(api.calls); n != 1 {
-				t.Errorf("%d calls", n)
+			if got := api.made(); len(got) != 2 || got[1] != 250*time.Millisecond {
+				t.Errorf("calls at %v", got)
+			}
+		})
+	})
+	t.Run("looks at the tip as often as it is told, records or not", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			api := newShard()
+			r := read(t, api, stream.TrimHorizon(), func(c *stream.ReaderConfig) { c.PollInterval = 250 * time.Millisecond })
+			for n := range 20 {
+				time.Sleep(110 * time.Millisecond)
+				api.write(line(n))
+				wrote := time.Now()
+				r.one()
+				if after := time.Since(wrote); after > 250*time.Millisecond {
+					t.Errorf("record %d came after %v", n, after)
+				}
+			}
+			for i, calls := 1, api.made(); i < len(calls); i++ {
+				if gap := calls[i] - calls[i-1]; gap < 250*time.Millisecond {
+					t.Errorf("call %d came %v after the last", i, gap)
+				}
 			}
 		})
 	})
 }
 
 func TestAnAnswerIsAskedToHoldAnswerBytes(t *testing.T) {
-	wide := make([]string, 100)
+	wide := make([]string, 60)
 	for i := range wide {
 		wide[i] = line(i) + strings.Repeat(" ", 250<<10)
 	}
 	for name, c := range map[string]struct {
 		written []string
-		want    []int // limits of the calls
+		want    []int32 // limits of the calls
 	}{
-		"wide records: as many as fill it": {wide, []int{32, 8, 8}},
-		"narrow ones: the most there may":  {lines(1, 20_000), []int{32, 10_000, 9_968}},
+		"wide records: as many as fill it": {wide, []int32{8, 8, 8, 8}},
+		"narrow ones: the most there may":  {lines(1, 20_000), []int32{8, 10_000, 10_000}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := newShard()
 				api.write(c.written...)
 				r := read(t, api, stream.TrimHorizon())
-				taken := 0
-				for i, n := range c.want {
-					for ; taken < sum(c.want[:i])+n; taken++ {
-						if b, err := r.Next(t.Context()); err != nil || b.Sequence == "" {
-							t.Fatalf("record %d: %v", taken, err)
-						}
-					}
-					if len(api.calls) != i+1 {
-						t.Fatalf("%d records took %d calls, want %d", taken, len(api.calls), i+1)
-					}
+				for range c.written {
+					r.one()
+				}
+				if got := api.asked()[:len(c.want)]; !slices.Equal(got, c.want) {
+					t.Errorf("asked for %v records, want %v", got, c.want)
 				}
 			})
 		})
 	}
-}
-
-func sum(all []int) (n int) {
-	for _, v := range all {
-		n += v
-	}
-	return n
 }
 
 func TestTroubleIsSurvivedAndShown(t *testing.T) {
@@ -294,24 +303,26 @@ func TestTroubleIsSurvivedAndShown(t *testing.T) {
 				r.want(lines(1, 2)...)
 				api.write(line(3))
 				trouble := time.Now()
-				api.fail = func(int) error {
-					if time.Since(trouble) < 5*time.Minute {
-						return test.err
+				api.change(func() {
+					api.fail = func(int) error {
+						if time.Since(trouble) < 5*time.Minute {
+							return test.err
+						}
+						return nil
 					}
-					return nil
-				}
-				before := len(api.calls)
+				})
+				before := len(api.made())
 				for time.Since(trouble) < 4*time.Minute {
 					r.want()
 				}
 				if behind := r.Behind(); behind < 3*time.Minute {
 					t.Errorf("after 4 minutes of trouble it is %v behind", behind)
 				}
-				if n := len(api.calls) - before; n < 20 || n > 60 {
+				if n := len(api.made()) - before; n < 20 || n > 60 {
 					t.Errorf("%d calls in 4 minutes", n)
 				}
-				if n := metric(t, r.reg, "read_troubles_total", test.reason); int(n) != len(api.calls)-before {
-					t.Errorf("%v troubles counted as %s, want %d", n, test.reason, len(api.calls)-before)
+				if n := metric(t, r.reg, "read_troubles_total", test.reason); int(n) != len(api.made())-before {
+					t.Errorf("%v troubles counted as %s, want %d", n, test.reason, len(api.made())-before)
 				}
 				if n := strings.Count(r.logs.String(), "level=WARN"); n < 10 || n > 25 {
 					t.Errorf("%d warnings in 4 minutes", n)
@@ -335,23 +346,17 @@ func TestAShardIsPaidForBeforeItIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newShard()
 		big := `{"l":"` + strings.Repeat("x", 1<<20-8) + `"}`
-		for range 10 {
+		for range 20 {
 			api.write(big)
 		}
 		api.limit = 10
-		api.fail = func(call int) error {
-			if call > 1 && time.Since(epoch) < 5*time.Second {
-				return &types.ProvisionedThroughputExceededException{Message: aws.String("Rate exceeded")}
-			}
-			return nil
+		r := read(t, api, stream.TrimHorizon(), func(c *stream.ReaderConfig) { c.AnswerBytes = 10 << 20 })
+		for range 20 { // the first call asks for 40 records of 256 KiB, later ones for 10 of a MiB
+			r.one()
 		}
-		r := read(t, api, stream.TrimHorizon())
-		r.want(slices.Repeat([]string{big}, 10)...)
-		for time.Since(epoch) < 6*time.Second {
-			r.want()
-		}
-		if n := metric(t, r.reg, "read_troubles_total", "throttled"); n != 1 {
-			t.Errorf("throttled %v times after 10 MiB, want once", n)
+		time.Sleep(20 * time.Second)
+		if got := api.made(); len(got) != 3 || got[1] != 5*time.Second || got[2] != 10*time.Second {
+			t.Errorf("calls at %v, want 5 s after each answer of 10 MiB", got)
 		}
 	})
 }
@@ -421,16 +426,16 @@ func TestBehindCountsWhatIsHeld(t *testing.T) {
 
 func TestForgetDropsTheSeriesOfAShard(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	metrics, err := stream.NewReaderMetrics(reg)
+	src, err := stream.NewSource(&shard{}, stream.Ref{Name: "logs"}, stream.DefaultReaderConfig(), reg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []stream.ShardID{"a", "b"} {
-		if _, err := stream.NewReader(&shard{}, stream.Ref{Name: "logs"}, id, stream.Latest(), stream.DefaultReaderConfig(), metrics, slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := src.Open(id, stream.Latest()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	metrics.Forget("a")
+	src.Forget("a")
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -467,11 +472,10 @@ func TestReaderRefusesWhatCannotBeRead(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			metrics, err := stream.NewReaderMetrics(nil)
-			if err != nil {
-				t.Fatal(err)
+			src, err := stream.NewSource(newShard(), stream.Ref{Name: "logs"}, test.cfg, nil, slog.New(slog.DiscardHandler))
+			if err == nil {
+				_, err = src.Open(test.shard, test.from)
 			}
-			_, err = stream.NewReader(newShard(), stream.Ref{Name: "logs"}, test.shard, test.from, test.cfg, metrics, slog.New(slog.DiscardHandler))
 			if err == nil || !strings.Contains(err.Error(), test.names) {
 				t.Errorf("error %v, want one that names %s", err, test.names)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 // shard is one shard in memory, on the clock of the test's bubble. An iterator is
 // the index of a record, the time it was made, and lives five minutes.
 type shard struct {
+	mu       sync.Mutex
 	records  []types.Record
 	closed   bool
 	children []string
@@ -27,9 +29,12 @@ type shard struct {
 	fail     func(call int) error
 	began    time.Time
 	calls    []time.Duration // of GetRecords
+	limits   []int32         // asked for by them
 	located  []*kinesis.GetShardIteratorInput
 	behind   int64     // MillisBehindLatest of empty answers
 	reopened time.Time // iterators from before are unknown
+	created  time.Time // of the stream, if not began
+	looks    int       // of DescribeStreamSummary
 	overlap  int       // an iterator by sequence number begins so many records too early
 }
 
@@ -38,6 +43,8 @@ func newShard() *shard { return &shard{limit: 10_000, began: time.Now()} }
 // write appends records that arrive now; their sequence numbers are 8, 9, 10 …,
 // because "10" < "9" as text.
 func (s *shard) write(lines ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, line := range lines {
 		s.records = append(s.records, types.Record{
 			SequenceNumber:              aws.String(fmt.Sprint(8 + len(s.records))),
@@ -47,7 +54,35 @@ func (s *shard) write(lines ...string) {
 	}
 }
 
+// change sets something while a Reader calls.
+func (s *shard) change(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	do()
+}
+
+// made are the times of the GetRecords calls so far.
+func (s *shard) made() []time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
+}
+
+func (s *shard) asked() []int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.limits)
+}
+
+func (s *shard) lastLocated() *kinesis.GetShardIteratorInput {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.located[len(s.located)-1]
+}
+
 func (s *shard) GetShardIterator(_ context.Context, in *kinesis.GetShardIteratorInput, _ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.located = append(s.located, in)
 	first := func(match func(types.Record) bool) int {
 		if i := slices.IndexFunc(s.records, match); i >= 0 {
@@ -85,7 +120,10 @@ func (s *shard) iterator(at int) *string {
 }
 
 func (s *shard) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.calls = append(s.calls, time.Since(s.began))
+	s.limits = append(s.limits, *in.Limit)
 	if s.fail != nil {
 		if err := s.fail(len(s.calls)); err != nil {
 			return nil, err
@@ -106,7 +144,7 @@ func (s *shard) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ .
 	end := min(at+s.limit, at+int(*in.Limit), len(s.records))
 	out := &kinesis.GetRecordsOutput{Records: slices.Clone(s.records[at:end]), MillisBehindLatest: aws.Int64(s.behind)}
 	if end < len(s.records) {
-		out.MillisBehindLatest = aws.Int64(time.Since(*s.records[end].ApproximateArrivalTimestamp).Milliseconds())
+		out.MillisBehindLatest = aws.Int64(max(1, time.Since(*s.records[end].ApproximateArrivalTimestamp).Milliseconds()))
 	}
 	if end == len(s.records) && s.closed {
 		for _, id := range s.children {
@@ -118,6 +156,17 @@ func (s *shard) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ .
 	return out, nil
 }
 
+func (s *shard) DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	created := s.created
+	if created.IsZero() {
+		created = s.began
+	}
+	return &kinesis.DescribeStreamSummaryOutput{StreamDescriptionSummary: &types.StreamDescriptionSummary{StreamCreationTimestamp: &created}}, nil
+}
+
 type reading struct {
 	*stream.Reader
 	t    *testing.T
@@ -125,19 +174,39 @@ type reading struct {
 	logs *bytes.Buffer
 }
 
-func read(t *testing.T, api *shard, from stream.Position) reading {
+func read(t *testing.T, api *shard, from stream.Position, change ...func(*stream.ReaderConfig)) reading {
 	t.Helper()
+	cfg := stream.DefaultReaderConfig()
+	for _, c := range change {
+		c(&cfg)
+	}
 	reg := prometheus.NewRegistry()
-	metrics, err := stream.NewReaderMetrics(reg)
-	if err != nil {
-		t.Fatal(err)
-	}
 	logs := new(bytes.Buffer)
-	r, err := stream.NewReader(api, stream.Ref{Name: "logs"}, "shardId-0", from, stream.DefaultReaderConfig(), metrics, slog.New(slog.NewTextHandler(logs, nil)))
+	src, err := stream.NewSource(api, stream.Ref{Name: "logs"}, cfg, reg, slog.New(slog.NewTextHandler(logs, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	src.Pin(api.began)
+	r, err := src.Open("shardId-0", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
 	return reading{r, t, reg, logs}
+}
+
+// one waits for a record.
+func (r reading) one() stream.Batch {
+	r.t.Helper()
+	for {
+		b, err := r.Next(r.t.Context())
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if b.Sequence != "" {
+			return b
+		}
+	}
 }
 
 // lines are the lines of the records that come, up to the first pause or the end.

@@ -41,8 +41,8 @@ func ForwarderMemory(s *Settings) int64 {
 	return f.Server.TotalBufferBytes + 2*f.Spool.PendingBytes + f.MaxOpenBytes + lanes*(f.LaneBytes+2*f.MaxRecordBytes)
 }
 
-// LakeMemory is what the sinks hold and what flushing them takes.
-func LakeMemory(s *Settings) int64 { return s.Lake.Group.Policy.WorkerBytes + encodingBytes }
+// LakeMemory is what reading takes, sinks included, and flushing them.
+func LakeMemory(s *Settings) int64 { return s.Lake.Group.MemoryBytes() + encodingBytes }
 
 // EndpointsMemory is that of the Kinesis calls being served, by far the most.
 func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes }

@@ -65,23 +65,26 @@ func (f *ReadFound) pass(ctx context.Context, api *kinesis.Client, o ReadOrder) 
 		return err
 	}
 	reg := prometheus.NewRegistry()
-	metrics, err := stream.NewReaderMetrics(reg)
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	src, err := stream.NewSource(api, ref, stream.DefaultReaderConfig(), reg, log)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := &counting{delays: o.Delays, tally: newTally(o.Seed, o.Lines), done: cancel, found: f}
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	start := time.Now()
 	var wg sync.WaitGroup
 	errs := make([]error, len(shards))
 	for i, shard := range shards {
-		r, err := stream.NewReader(api, ref, shard.ID, stream.TrimHorizon(), stream.DefaultReaderConfig(), metrics, log)
+		r, err := src.Open(shard.ID, stream.TrimHorizon())
 		if err != nil {
 			return err
 		}
-		wg.Go(func() { errs[i] = c.read(ctx, r) })
+		wg.Go(func() {
+			defer r.Close()
+			errs[i] = c.read(ctx, r)
+		})
 	}
 	wg.Wait()
 	f.Seconds += time.Since(start).Seconds()
