@@ -2,11 +2,11 @@
 # that is none (go.dev/issue/75804). For long runs: make fuzz FUZZTIME=10m
 FUZZTIME ?= 20000x
 
-# Of "make soak": 0 is a seed by chance; the run tells it.
+# Of "make soak" and "make chaos": 0 is a seed by chance; the run tells it.
 SEED ?= 0
 DURATION ?= 10m
 
-.PHONY: build run test test-contract test-docker race fuzz soak lint bench microbench clean
+.PHONY: build run test test-contract test-docker race fuzz soak chaos lint bench microbench clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$$(git describe --always --dirty 2>/dev/null || echo unknown)" -o bin/tributary ./cmd/tributary
@@ -53,6 +53,12 @@ fuzz:
 
 soak:
 	go test -race -count=1 -timeout 0 -v -run TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION)
+
+# Workers killed every few seconds while shards split and merge, throttled as the
+# service does, and how long shards wait after each.
+chaos: DURATION = 2m
+chaos:
+	go test -race -count=1 -timeout 0 -v -run TestWorkersDieWhileShardsSplitAndMergeAndEachLineIsOneRowInItsOrder ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION)
 
 lint:
 	test -z "$$(gofmt -l .)"

@@ -71,7 +71,7 @@ func TestAMinuteInWhichNothingHappensCostsLittle(t *testing.T) {
 			t.Errorf("%d shards moved in a minute in which nobody came or went", n)
 		}
 		// Renewals are one write per shard and third of the lease, 18 a minute; looks
-		// are one scan per worker and second, of one page up to 1 MB.
+		// are one scan per worker and 0.9 s, of one page up to 1 MB.
 		writes, reads := 0.0, 0.0
 		for op, n := range b.requests(workers) {
 			each := float64(n-before[op]) / shards

@@ -24,8 +24,9 @@
 // stays so for the next holder.
 //
 // Files, in the way of a record: group.go (start of a worker), worker.go (the tick,
-// taking and renewing leases), assign.go (who reads what, from where), shard.go
-// (the loop), marks.go (de-duplication), budget.go (memory), flush.go, replay.go. What
-// looks at a group from outside and resets it: admin.go, admin_list.go,
-// admin_describe.go, admin_target.go, admin_reset.go.
+// taking, handing over and renewing leases), listing.go (the stream's shards),
+// assign.go (who reads what, from where), shard.go (the loop), marks.go
+// (de-duplication), budget.go (memory), flush.go, replay.go; chores.go (what is not
+// needed any more). What looks at a group from outside and resets it: admin.go,
+// admin_list.go, admin_describe.go, admin_target.go, admin_reset.go.
 package consumers

@@ -36,13 +36,13 @@ func TestADeadWorkersShardsAreReadAgainWithinTheLeaseAndTwoSeconds(t *testing.T)
 }
 
 func TestAStoppedWorkersShardsAreReadAgainWithinASecondAndTheFlush(t *testing.T) {
-	const shards = 8
+	const shards = 4
 	inBubble(t, shards, func(b *bubble) {
 		b.lake.slow = 700 * time.Millisecond
 		cfg := quiet(0)
 		cfg.Policy.MaxAge = time.Minute
 		survivor := b.start(cfg)
-		for n := range 4 {
+		for n := range 3 {
 			cfg.Worker = fmt.Sprint("leaver-", n)
 			leaver := b.start(cfg)
 			b.until("two share", 5*time.Second, func() bool { return balanced(shards, survivor, leaver) })
@@ -160,10 +160,10 @@ func (b *bubble) item() lease.Item {
 }
 
 func TestRenewalsGetThroughAThrottledTable(t *testing.T) {
-	const shards = 16 // renewals alone are 5 writes a second
+	const shards = 8 // renewals alone are 2.4 writes a second
 	inBubble(t, shards, func(b *bubble) {
 		cfg := bubbleConfig("a")
-		cfg.Reader.PollInterval = 5 * time.Second
+		cfg.Reader.PollInterval = 10 * time.Second
 		cfg.Policy.MaxAge = 20 * time.Second
 		a := b.start(cfg)
 		cfg.Worker = "b"
@@ -171,7 +171,7 @@ func TestRenewalsGetThroughAThrottledTable(t *testing.T) {
 		b.until("two share", 10*time.Second, func() bool { return balanced(shards, a, other) })
 		b.site.send(60)
 		var tokens bucket
-		tokens.rate = 7 // of both tables together: what checkpoints and maps take, renewals lack
+		tokens.rate = 3.5 // of both tables together: what checkpoints and maps take, renewals lack
 		for _, m := range []*mate{a, other} {
 			m.line.set(func(l *line) { l.throttle = tokens.refuses })
 		}

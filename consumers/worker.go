@@ -107,8 +107,9 @@ func (g *Group) remembered(i lease.Item, held bool, now time.Time) lease.Item {
 
 // round is the time between two looks at the table. A shard waits for up to two of
 // them in a handover, and one beyond the lease's duration when its worker has died.
-// A look costs half a read unit per 4 KB: a dozen shards.
-func (g *Group) round() time.Duration { return min(time.Second, g.table.Duration()/5) }
+// A look costs half a read unit per 4 KB: a dozen shards. Below a second, so that
+// a shard given up is another's within one.
+func (g *Group) round() time.Duration { return min(900*time.Millisecond, g.table.Duration()/5) }
 
 // pause is the time until the next look: a round, less while leases that were asked
 // for are on their way and when a silent owner's lease runs out before, more while

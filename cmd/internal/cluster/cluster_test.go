@@ -84,7 +84,11 @@ func TestTheProductRunsInProcessesOfItsOwn(t *testing.T) {
 		if u := n.Usage(); u.CPU <= 0 || u.PeakRSS < 1<<20 {
 			t.Errorf("%s took %+v", n, u)
 		}
-		if err := n.Interrupt(30 * time.Second); err != nil {
+		end := n.Interrupt
+		if n == worker {
+			end = n.Terminate
+		}
+		if err := end(30 * time.Second); err != nil {
 			t.Errorf("%v\n%s", err, n.Output())
 		}
 		if u := n.Usage(); u.CPU <= 0 || u.PeakRSS < 1<<20 {

@@ -125,6 +125,15 @@ func (p *Process) Running() bool {
 	}
 }
 
+// Pid is that of the latest life, 0 before the first.
+func (p *Process) Pid() int {
+	l := p.latest()
+	if l == nil {
+		return 0
+	}
+	return l.cmd.Process.Pid
+}
+
 // Kill is kill -9. It returns when the process is gone; one that has ended already
 // is no error.
 func (p *Process) Kill() {
@@ -138,13 +147,15 @@ func (p *Process) Kill() {
 
 // Interrupt is Ctrl-C. It returns when the process has ended, with its exit status
 // as an error, or after within: the process then still runs.
-func (p *Process) Interrupt(within time.Duration) error {
-	l := p.latest()
-	if l == nil {
-		return fmt.Errorf("interrupt %s: it was never started", p.Name)
-	}
-	if err := l.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("interrupt %s: %w", p.Name, err)
+func (p *Process) Interrupt(within time.Duration) error { return p.end(os.Interrupt, within) }
+
+// Terminate is SIGTERM, what ECS and Kubernetes send first. It returns as Interrupt
+// does.
+func (p *Process) Terminate(within time.Duration) error { return p.end(syscall.SIGTERM, within) }
+
+func (p *Process) end(s os.Signal, within time.Duration) error {
+	if err := p.signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
 	}
 	return p.Wait(within)
 }

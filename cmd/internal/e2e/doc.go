@@ -4,11 +4,16 @@
 //
 // A [System] is the processes of one test, apart or all in one. A [Schedule] is what
 // happens to them, drawn from a seed: who is killed, interrupted or stopped, when
-// and for how long; when the services fail, and how; when a shard is split. A
-// [Ledger] notes which lines were begun and which were acked, and judges a
+// and for how long; when the services fail, and how; when shards are split, merged or
+// resized. A [Ledger] notes which lines were begun and which were acked, and judges a
 // destination: every acked line is there once, byte for byte and in its kind, and one
 // that was never acked is there once at most. A destination says how often it has
 // each line; [Lake] is one.
+//
+// [Lanes] publish straight into the stream, as a crowd of forwarders would. The lake
+// tells whether its rows keep the order of their lanes, and whether its ranges follow
+// one another without a gap. A [Referee] watches the leases meanwhile and knows who
+// had which shard when.
 //
 // What a schedule does is the same for the same seed; how the processes meet it is
 // not. So a failing run prints its seed, what was done and when, the figures and the

@@ -181,3 +181,13 @@ var faults = []fault.Rule{
 	{Service: "dynamodb", Operation: "*", Action: fault.LoseResponse, Every: 20},
 	{Service: "dynamodb", Operation: "*", Action: fault.Throttle, Every: 10},
 }
+
+// faultsOf are those of one operation.
+func faultsOf(service, operation string) (some []fault.Rule) {
+	for _, rule := range faults {
+		if rule.Service == service && rule.Operation == operation {
+			some = append(some, rule)
+		}
+	}
+	return some
+}

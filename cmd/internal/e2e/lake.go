@@ -16,6 +16,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"tributary/schema"
+	"tributary/stream"
 )
 
 // Lake counts the lines found so far. Objects never change, so each is read once.
@@ -23,6 +24,7 @@ type Lake struct {
 	dir    string // of the bucket and prefix
 	read   map[string]bool
 	counts map[int]int // number → rows
+	places []place     // of the counted rows
 	faults []string
 }
 
@@ -153,6 +155,7 @@ func (l *Lake) count(r row) {
 		l.faults = append(l.faults, fmt.Sprintf("%v, line %d, is %v", r, n, kind))
 	default:
 		l.counts[n]++
+		l.places = append(l.places, place{n, r.shard, stream.SequenceNumber(r.sequence), r.index})
 	}
 }
 

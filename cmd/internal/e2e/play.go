@@ -38,9 +38,9 @@ func (s *System) do(ctx context.Context, step Step) error {
 	ctx, cancel := context.WithTimeout(ctx, step.For+patience)
 	defer cancel()
 	switch step.Verb {
-	case Split:
-		shard, err := s.split(ctx, step.Pick)
-		s.note("split %s", shard)
+	case Split, Merge, Resize:
+		done, err := s.reshard(ctx, step)
+		s.note("%s", done)
 		return err
 	case Faults:
 		if err := s.SetFaults(ctx, step.Rules...); err != nil {
@@ -54,7 +54,7 @@ func (s *System) do(ctx context.Context, step Step) error {
 	if err := s.alive(step.Target); err != nil {
 		return err
 	}
-	s.note("%s %s", step.Verb, step.Target)
+	s.strike(step)
 	if err := s.away(ctx, step); err != nil {
 		return err
 	}

@@ -16,31 +16,37 @@ import (
 // Verb is what a step does.
 type Verb string
 
-// What can happen. All but Split last for a time and are then undone.
+// What can happen. The first four last for a time and are then undone; shards stay
+// as they have become.
 const (
 	Kill      Verb = "kill"      // a process, kill -9, then started again where it was
 	Interrupt Verb = "interrupt" // a process, Ctrl-C, then started again where it was
 	Stop      Verb = "stop"      // a process, SIGSTOP and then SIGCONT
 	Faults    Verb = "faults"    // of the services, by rules
 	Split     Verb = "split"     // an open shard, in two
+	Merge     Verb = "merge"     // two open shards that are neighbours, into one
+	Resize    Verb = "resize"    // the stream, into a number of equal shards
 )
 
 // A Step is one thing that happens to a system.
 type Step struct {
 	At     time.Duration // since the beginning
 	Verb   Verb
-	For    time.Duration // until it is undone; not for Split
+	For    time.Duration // until it is undone
 	Target string        // of Kill, Interrupt and Stop: a process by its name
 	Rules  []fault.Rule  // of Faults
-	Pick   uint64        // of Split: the open shard with this index, modulo their number
+	Pick   uint64        // of Split and Merge: the open shard, or pair, with this index, modulo their number
+	Shards int           // of Resize
 }
 
 // String is one line; all of the step is in it.
 func (s Step) String() string {
 	what := s.Target
 	switch s.Verb {
-	case Split:
+	case Split, Merge:
 		return fmt.Sprintf("%7.3fs %s %d", s.At.Seconds(), s.Verb, s.Pick)
+	case Resize:
+		return fmt.Sprintf("%7.3fs %s to %d", s.At.Seconds(), s.Verb, s.Shards)
 	case Faults:
 		var rules strings.Builder
 		if err := json.NewEncoder(&rules).Encode(s.Rules); err != nil {
@@ -94,12 +100,24 @@ type Storms struct {
 	Rules []fault.Rule
 }
 
+// Reshards are splits, merges and resizes, one after the other, that keep the number
+// of open shards within bounds.
+type Reshards struct {
+	Quiet       Span
+	First       int // open shards at the beginning
+	Least, Most int
+}
+
+// maxResizes is below the ten per stream and day that the service allows.
+const maxResizes = 8
+
 // Plan is what a schedule is drawn from.
 type Plan struct {
 	Duration  time.Duration
 	Processes []Trouble
 	Storms    Storms // none without rules
 	Splits    int
+	Reshards  Reshards // none without Most
 }
 
 // NewSchedule draws a schedule. Equal seeds and plans give equal schedules, and
@@ -127,6 +145,9 @@ func NewSchedule(seed uint64, p Plan) Schedule {
 	}
 	slices.SortFunc(splits, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	s.Tracks = append(s.Tracks, splits)
+	if p.Reshards.Most > 0 {
+		s.Tracks = append(s.Tracks, newDice(seed, "reshards").reshards(p.Reshards, p.Duration))
+	}
 	return s
 }
 
@@ -162,4 +183,25 @@ func (d dice) track(quiet Span, duration time.Duration, draw func() Step) (steps
 		}
 		steps = append(steps, step)
 	}
+}
+
+// reshards draws what happens to the shards. Steps wait for one another, so the
+// number of open shards is known beforehand.
+func (d dice) reshards(r Reshards, duration time.Duration) []Step {
+	open, resizes := r.First, 0
+	return d.track(r.Quiet, duration, func() Step {
+		if d.IntN(8) == 0 && resizes < maxResizes {
+			resizes++
+			// The service goes to half or to double at most.
+			least, most := max(r.Least, (open+1)/2), min(r.Most, 2*open)
+			open = least + d.IntN(most-least+1)
+			return Step{Verb: Resize, Shards: open}
+		}
+		if open >= r.Most || open > r.Least && d.IntN(2) == 0 {
+			open--
+			return Step{Verb: Merge, Pick: d.Uint64N(1000)}
+		}
+		open++
+		return Step{Verb: Split, Pick: d.Uint64N(1000)}
+	})
 }

@@ -5,16 +5,31 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
 
 var (
 	seed     = flag.Uint64("e2e.seed", 1, "what the schedule is drawn from; 0 takes one by chance")
-	duration = flag.Duration("e2e.duration", 25*time.Second, "how long the schedule lasts")
+	duration = flag.Duration("e2e.duration", 0, "how long the schedule lasts; 0 is what the test takes by itself")
 )
 
 const second = time.Second
+
+// draw draws the schedule of a test and tells how to run it again.
+func draw(t *testing.T, usual time.Duration, plan func(time.Duration) Plan) Schedule {
+	lasts, from := usual, *seed
+	if *duration > 0 {
+		lasts = *duration
+	}
+	if from == 0 {
+		from = rand.Uint64N(1_000_000) + 1
+	}
+	schedule := NewSchedule(from, plan(lasts))
+	t.Logf("run again with -e2e.seed=%d -e2e.duration=%v\n%v", from, lasts, schedule)
+	return schedule
+}
 
 // leaseDuration is that of the workers in these tests. Stops last longer.
 const leaseDuration = 2 * time.Second
@@ -22,7 +37,7 @@ const leaseDuration = 2 * time.Second
 // apart is what two forwarders, two workers and the services, all in processes of
 // their own, go through.
 func apart(d time.Duration) Plan {
-	p := Plan{Duration: d, Splits: 2}
+	p := Plan{Duration: d, Splits: max(2, min(8, int(d/(10*second))))}
 	for _, name := range []string{"forwarder-1", "forwarder-2"} {
 		p.Processes = append(p.Processes, Trouble{Target: name, Quiet: Span{3 * second, 6 * second}, Outages: []Outage{
 			{Kill, Span{0, second}}, {Kill, Span{0, 4 * second}}, {Interrupt, Span{0, second}}, {Stop, Span{second, 4 * second}},
@@ -47,14 +62,7 @@ func apart(d time.Duration) Plan {
 // meet it is not.
 func TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow(t *testing.T) {
 	t.Parallel()
-	if *seed == 0 {
-		*seed = rand.Uint64N(1_000_000) + 1
-	}
-	plan := apart(*duration)
-	plan.Splits = max(2, min(8, int(*duration/(10*time.Second))))
-	schedule := NewSchedule(*seed, plan)
-	t.Logf("run again with -e2e.seed=%d -e2e.duration=%v\n%v", *seed, *duration, schedule)
-
+	schedule := draw(t, 25*second, apart)
 	s := NewSystem(t, "-race")
 	s.Add(s.Endpoints())
 	sent := NewLedger()
@@ -95,6 +103,7 @@ func TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow(t *testing.T) {
 
 func TestAScheduleIsTheSameForTheSameSeed(t *testing.T) {
 	plan := apart(time.Minute)
+	plan.Reshards = chaos(time.Minute).Reshards
 	first := NewSchedule(7, plan).String()
 	if again := NewSchedule(7, plan).String(); again != first {
 		t.Errorf("one seed, two schedules:\n%s\n%s", first, again)
@@ -114,9 +123,33 @@ func TestAScheduleUndoesEverythingInTimeAndOneThingAfterTheOther(t *testing.T) {
 				if step.At < free || step.At+step.For > plan.Duration {
 					t.Fatalf("%v begins before %v or ends after %v\n%v", step, free, plan.Duration, schedule)
 				}
-				if step.Verb != Split {
+				if step.For > 0 {
 					free = step.At + step.For
 				}
+			}
+		}
+	}
+}
+
+func TestReshardsKeepTheirBounds(t *testing.T) {
+	for seed := range uint64(50) {
+		plan := chaos(2 * time.Minute)
+		r := plan.Reshards
+		open, resizes := r.First, 0
+		for _, step := range slices.Concat(NewSchedule(seed, plan).Tracks...) {
+			switch step.Verb {
+			case Split:
+				open++
+			case Merge:
+				open--
+			case Resize:
+				if resizes++; resizes > 10 || step.Shards > 2*open || 2*step.Shards < open {
+					t.Fatalf("seed %d: %v of %d shards, the %dth: the service refuses it", seed, step, open, resizes)
+				}
+				open = step.Shards
+			}
+			if open < r.Least || open > r.Most {
+				t.Fatalf("seed %d: %d shards after %v", seed, open, step)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"tributary/cmd/internal/cluster"
 	"tributary/deploy/local/fault"
 )
+
+var journal = flag.Bool("e2e.journal", false, "print what was done, the figures and the last output of each process even when all is well")
 
 // System is the product as processes, and a record of what was done to it. When
 // the test ends the processes are killed; if it has failed, it prints what was
@@ -32,6 +35,14 @@ type System struct {
 	began   time.Time
 	mu      sync.Mutex
 	journal strings.Builder
+	strikes []Strike
+}
+
+// A Strike is an outage that befell a process.
+type Strike struct {
+	At   time.Time
+	Step Step
+	Pid  int // of the life that it befell
 }
 
 // NewSystem has no process yet. flags are those of the build.
@@ -41,7 +52,7 @@ func NewSystem(t testing.TB, flags ...string) *System {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &System{Cluster: c, t: t, kinesis: newKinesis(c.AWS), nodes: make(map[string]*cluster.Node), began: time.Now()}
+	s := &System{Cluster: c, t: t, kinesis: kinesis.NewFromConfig(awsConfig(c.AWS)), nodes: make(map[string]*cluster.Node), began: time.Now()}
 	t.Cleanup(s.close)
 	return s
 }
@@ -64,14 +75,15 @@ func (s *System) Add(n *cluster.Node, err error) *cluster.Node {
 }
 
 func (s *System) close() {
-	if s.t.Failed() {
+	telling := s.t.Failed() || *journal
+	if telling {
 		s.mu.Lock()
 		s.t.Logf("what was done:\n%s", &s.journal)
 		s.mu.Unlock()
 	}
 	for _, name := range s.names {
 		n := s.nodes[name]
-		if !s.t.Failed() {
+		if !telling {
 			n.Kill()
 			continue
 		}
@@ -108,6 +120,21 @@ func (s *System) note(format string, args ...any) {
 	defer s.mu.Unlock()
 	fmt.Fprintf(&s.journal, "%7.3fs ", time.Since(s.began).Seconds())
 	fmt.Fprintf(&s.journal, format+"\n", args...)
+}
+
+// strike notes an outage that begins.
+func (s *System) strike(step Step) {
+	s.note("%s %s", step.Verb, step.Target)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strikes = append(s.strikes, Strike{At: time.Now(), Step: step, Pid: s.nodes[step.Target].Pid()})
+}
+
+// Strikes are the outages so far.
+func (s *System) Strikes() []Strike {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.strikes)
 }
 
 // SetFaults puts rules in force in the place of all earlier ones. It goes on until
