@@ -98,6 +98,14 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
+// consumer is the name under which the stream knows the group.
+func (c Config) consumer() string {
+	if name := c.Reader.FanOut.ConsumerName; name != "" {
+		return name
+	}
+	return c.Name
+}
+
 func (c Config) lease() lease.Config {
 	l := lease.Config{Table: c.LeaseTable, Worker: c.Worker, Duration: c.LeaseDuration, AttemptTimeout: c.AttemptTimeout}
 	if l.Table == "" {

@@ -24,6 +24,7 @@ type Group struct {
 	ref     stream.Ref
 	kinesis *kinesis.Client
 	table   *lease.Table
+	fanOut  *stream.FanOut // nil: shards are polled
 	source  *stream.Source
 	fixed   fixed // completed by prepare
 
@@ -72,9 +73,15 @@ func New(cfg Config, dest Destination, rejects RejectStore, k *kinesis.Client, d
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", cfg.Name, err)
 	}
+	var fanOut *stream.FanOut
+	if cfg.Reader.FanOut.Enabled {
+		if fanOut, err = stream.NewFanOut(source, k, cfg.consumer(), reg, log); err != nil {
+			return nil, fmt.Errorf("group %s: reader: %w", cfg.Name, err)
+		}
+	}
 	b := newBudget(cfg.Policy.WorkerBytes)
 	return &Group{
-		cfg: cfg, ref: ref, kinesis: k, table: table, source: source,
+		cfg: cfg, ref: ref, kinesis: k, table: table, source: source, fanOut: fanOut,
 		fixed: fixed{
 			policy: cfg.Policy, dest: dest, rejects: rejects, maps: table, plans: table, budget: b,
 			replays: make(chan struct{}, 1), log: log,

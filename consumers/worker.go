@@ -302,6 +302,9 @@ func (g *Group) start(reading, held context.Context, l *lease.Lease, of stream.S
 	s := &shard{
 		fixed: &g.fixed, id: of.ID, lease: l, start: from, parents: parents, log: log,
 		open: func(from stream.Position) (reader, error) {
+			if g.fanOut != nil {
+				return g.fanOut.Open(of.ID, from)
+			}
 			return g.source.Open(of.ID, from)
 		},
 	}

@@ -24,7 +24,11 @@
 // handed out), reader_call.go, reader_pace.go (when to call), reader.go;
 // identity.go tells streams apart.
 //
-// Both retry by themselves whatever a retry can mend, with the SDK's own retries
+// A [Subscriber] does the same by enhanced fan-out: the service pushes, over a
+// subscription of five minutes at most, and what it does not push is polled. A
+// [FanOut] is the registered consumer that its Subscribers share.
+//
+// All retry by themselves whatever a retry can mend, with the SDK's own retries
 // off, so that one layer decides. What no retry mends is marked [Permanent].
 // Limits of the service named in this package are those of
 // https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html

@@ -39,6 +39,8 @@ type ReaderConfig struct {
 	// every failure in a row.
 	BackoffMin time.Duration `koanf:"backoff_min" json:"backoff_min"`
 	BackoffMax time.Duration `koanf:"backoff_max" json:"backoff_max"`
+	// FanOut has the service push records instead, where it can.
+	FanOut FanOutConfig `koanf:"fan_out" json:"fan_out"`
 }
 
 // DefaultReaderConfig polls once a second at the tip, as AWS advises: a shard
@@ -59,6 +61,7 @@ func DefaultReaderConfig() ReaderConfig {
 		AttemptTimeout: 10 * time.Second,
 		BackoffMin:     250 * time.Millisecond,
 		BackoffMax:     10 * time.Second,
+		FanOut:         DefaultFanOutConfig(),
 	}
 }
 
@@ -73,5 +76,6 @@ func (c ReaderConfig) Validate() error {
 		within("attempt_timeout", c.AttemptTimeout, 100*time.Millisecond, 5*time.Minute),
 		within("backoff_min", c.BackoffMin, time.Millisecond, time.Minute),
 		within("backoff_max", c.BackoffMax, c.BackoffMin, 10*time.Minute),
+		c.FanOut.Validate(),
 	)
 }

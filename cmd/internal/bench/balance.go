@@ -120,7 +120,7 @@ func (c *crew) part(ctx context.Context, p runtimePlan, found *Balance) error {
 func (c *crew) idle(ctx context.Context, p runtimePlan) (*Idle, error) {
 	var m meter
 	for _, w := range c.workers {
-		m.add("worker", w.Process)
+		m.add(processWorker, w.Process)
 	}
 	start := time.Now()
 	if err := pause(ctx, p.idle); err != nil {

@@ -40,5 +40,20 @@ func changes(before, now *Report) (out []Change) {
 			}
 		}
 	}
+	return append(out, readingChanges(before.Runtime, now.Runtime)...)
+}
+
+// readingChanges are those of a worker's CPU per event.
+func readingChanges(before, now *Runtime) (out []Change) {
+	if before == nil || now == nil {
+		return nil
+	}
+	for _, d := range now.Decode {
+		for _, o := range before.Decode {
+			if o.Records == d.Records && o.ratio() > 0 {
+				out = append(out, Change{processWorker, limitsSize, d.Records, o.ratio(), d.ratio()})
+			}
+		}
+	}
 	return out
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"tributary/cmd/internal/app"
+	"tributary/consumers"
 )
 
 // Memory is a worker of many shards that lie full, with sinks that keep what they
@@ -20,8 +20,8 @@ type Memory struct {
 	SinksBound   int64 `json:"sinks_bound_bytes"`
 	Answers      int64 `json:"answers_bytes"`
 	AnswersBound int64 `json:"answers_bound_bytes"`
-	// Process is the peak resident memory, ProcessBound the limit that the command
-	// sets the garbage collector.
+	// Process is the peak resident memory. ProcessBound is what the engine says reading
+	// takes and what the command allows for code, the limit of the garbage collector.
 	Process      int64 `json:"peak_rss_bytes"`
 	ProcessBound int64 `json:"memory_limit_bytes"`
 }
@@ -36,9 +36,11 @@ func (b *bench) holding(ctx context.Context, r *Runtime) error {
 		return err
 	}
 	defer w.end()
-	s := app.Defaults()
-	found := &Memory{Shards: p.memoryShards, SinksBound: s.Lake.Group.Policy.WorkerBytes}
-	found.ProcessBound = app.LakeMemory(s) + codeBytes
+	cfg := consumers.DefaultConfig()
+	found := &Memory{
+		Shards: p.memoryShards, SinksBound: cfg.Policy.WorkerBytes, AnswersBound: cfg.Reader.ReadBytes,
+		ProcessBound: cfg.MemoryBytes() + codeBytes,
+	}
 	c := w.crew(WorkerOrder{
 		Group: "bench-memory", Lease: p.lease, Counts: 100 * time.Millisecond,
 		Holds: true, FlushTime: holdFlush, MemoryLimit: found.ProcessBound,
@@ -61,6 +63,7 @@ func (b *bench) holding(ctx context.Context, r *Runtime) error {
 	}
 	found.Decoded, found.Process = int64(counters.Bytes), m.Usage().PeakRSS
 	r.Memory = found
+	b.log("  process %d MiB of %d MiB", found.Process/mib, found.ProcessBound/mib)
 	return found.peaks(m.path)
 }
 
@@ -74,7 +77,7 @@ func (m *Memory) peaks(diary string) error {
 	}
 	for _, e := range entries {
 		m.Sinks = max(m.Sinks, int64(e.Figures["tributary_consumers_held_bytes"]))
-		m.Answers = max(m.Answers, int64(e.Figures["tributary_stream_held_bytes"]))
+		m.Answers = max(m.Answers, int64(e.Figures["tributary_stream_read_memory_bytes"]))
 	}
 	return nil
 }

@@ -19,6 +19,14 @@ type Decode struct {
 	ObservedPeak int64     `json:"peak_rss_bytes"`
 }
 
+// ratio is to the yardstick beside it; 0 when nothing was measured.
+func (d Decode) ratio() float64 {
+	if d.Yardstick == 0 {
+		return 0
+	}
+	return median(d.Micros) / d.Yardstick
+}
+
 // Contents of records.
 const (
 	recordsBatch = "v1 batches"
@@ -71,7 +79,7 @@ func (b *bench) readingOf(ctx context.Context, records string, o FillOrder) (*De
 func (b *bench) readAll(ctx context.Context, w *world, lines int64, run int, found *Decode) (took time.Duration, err error) {
 	c := w.crew(WorkerOrder{
 		Group: fmt.Sprintf("bench-reading-%d", run), Lease: b.plan.runtime.lease, Counts: 100 * time.Millisecond,
-		Profile: b.profile.path("runtime", limitsSize, run+1, "worker"),
+		Profile: b.profile.path("runtime", limitsSize, run+1, processWorker),
 	})
 	m, err := c.hire(ctx)
 	if err != nil {

@@ -62,7 +62,7 @@ func TestTargetsJudge(t *testing.T) {
 	r := &Report{
 		Stages: []StageRow{{Stage: stageChain, LineBytes: 500, LinesPerSecond: 39_999}},
 		Limits: &Limits{Slope: 0.5, Grows: true},
-		Runs:   []Run{{Processes: []Usage{{processLake, 1, 401 << 20}, {processForwarder, 1, 399 << 20}}}},
+		Runs:   []Run{{Processes: []Usage{{processLake, 1, 401e6}, {processForwarder, 1, 399e6}}}},
 	}
 	want := map[string]bool{
 		"whole chain, 500 B lines, shard limits off": false, "lag with shard limits on": false,

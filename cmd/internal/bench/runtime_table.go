@@ -33,23 +33,16 @@ func (r *Runtime) print(w io.Writer) {
 	}
 	for _, d := range r.Decode {
 		row("CPU per 500 B event, "+d.Records, "%s µs, %.2f × the yardstick; %s lines/s with the limits of %d shards",
-			listed(d.Micros), median(d.Micros)/d.Yardstick, group(d.LinesPerSec), d.Shards)
+			listed(d.Micros), d.ratio(), group(d.LinesPerSec), d.Shards)
 	}
 	if i := r.Idle; i != nil {
 		row(fmt.Sprintf("idle, %d shards, %d workers", i.Shards, i.Workers), "%.1f lease requests per shard and minute: %s", i.requests(), i.operations())
 		row("", "%.2f GetRecords per shard and second, %.1f%% of a CPU per worker", i.Reads, i.CPU*100)
 	}
 	if m := r.Memory; m != nil {
-		row(fmt.Sprintf("memory, %d full shards", m.Shards), "sinks %d MiB, worker_bytes %d MiB; answers %d MiB%s", m.Sinks/mib, m.SinksBound/mib, m.Answers/mib, m.answersBound())
+		row(fmt.Sprintf("memory, %d full shards", m.Shards), "sinks %d MiB, worker_bytes %d MiB; answers %d MiB, read_bytes %d MiB", m.Sinks/mib, m.SinksBound/mib, m.Answers/mib, m.AnswersBound/mib)
 		row("", "process %d MiB, memory limit %d MiB; %d MB decoded in %.0f s", m.Process/mib, m.ProcessBound/mib, m.Decoded/1e6, m.Seconds)
 	}
-}
-
-func (m *Memory) answersBound() string {
-	if m.AnswersBound == 0 {
-		return ""
-	}
-	return fmt.Sprintf(", read_bytes %d MiB", m.AnswersBound/mib)
 }
 
 // worst writes the largest of the runs and all of them.
@@ -125,13 +118,15 @@ func (r *Runtime) targets() (out []Target) {
 		below("CPU per 500 B event, "+d.Records, want, median(d.Micros), "µs")
 	}
 	if m := r.Memory; m != nil {
-		out = append(out, Target{
-			fmt.Sprintf("sinks of a worker with %d full shards", m.Shards), fmt.Sprintf("at most %d MiB", m.SinksBound/mib),
-			fmt.Sprintf("%d MiB", m.Sinks/mib), m.Sinks <= m.SinksBound,
-		}, Target{
-			fmt.Sprintf("memory of a worker with %d full shards", m.Shards), fmt.Sprintf("at most %d MiB", m.ProcessBound/mib),
-			fmt.Sprintf("%d MiB", m.Process/mib), m.Process <= m.ProcessBound,
-		})
+		for _, of := range []struct {
+			what       string
+			bound, got int64
+		}{{"sinks", m.SinksBound, m.Sinks}, {"answers", m.AnswersBound, m.Answers}, {"process", m.ProcessBound, m.Process}} {
+			out = append(out, Target{
+				fmt.Sprintf("memory, %d full shards: %s", m.Shards, of.what), fmt.Sprintf("at most %d MiB", of.bound/mib),
+				fmt.Sprintf("%d MiB", of.got/mib), of.got <= of.bound,
+			})
+		}
 	}
 	return out
 }

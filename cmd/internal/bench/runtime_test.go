@@ -91,7 +91,7 @@ func TestADiaryIsReadUpToItsLastWholeEntry(t *testing.T) {
 func TestTheConsumerRuntimeIsMeasured(t *testing.T) {
 	p := small(partConsumers)
 	p.runtime.shards, p.runtime.idle, p.runtime.settle = 8, 2500*time.Millisecond, 500*time.Millisecond
-	p.runtime.lease = time.Second
+	p.runtime.lease, p.runtime.batches, p.runtime.memoryShards, p.runtime.memoryBatches = time.Second, 1, 4, 2
 	b := newBench(t, p)
 	if err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestTheConsumerRuntimeIsMeasured(t *testing.T) {
 	if f := r.Failover; f.Killed[0] < 0.5 || f.Handed[0] <= 0 || f.Stopped[0] < f.Handed[0] {
 		t.Errorf("failover is %+v", f)
 	}
-	if len(r.Decode) != 2 || r.Decode[0].Lines != 4*2*batchLines || r.Decode[1].Lines != 4*500 || r.Decode[0].Micros[0] <= 0 {
+	if len(r.Decode) != 2 || r.Decode[0].Lines != 4*batchLines || r.Decode[1].Lines != 4*500 || r.Decode[0].Micros[0] <= 0 {
 		t.Errorf("reading is %+v", r.Decode)
 	}
 	if m := r.Memory; m.Sinks <= 0 || m.Sinks > m.SinksBound || m.Process <= 0 {
@@ -119,12 +119,13 @@ func TestTheConsumerRuntimeIsMeasured(t *testing.T) {
 	}
 	var text strings.Builder
 	b.report.print(&text)
+	printChanges(&text, b.report, b.report)
 	for line := range strings.Lines(text.String()) {
 		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > width {
 			t.Errorf("%d characters: %s", n, line)
 		}
 	}
-	for _, want := range []string{"cold start of 4 shards", "shards handed over after SIGTERM", "lease requests per shard and minute", "worker_bytes 192 MiB"} {
+	for _, want := range []string{"cold start of 4 shards", "shards handed over after SIGTERM", "lease requests per shard and minute", "worker_bytes 192 MiB", "one line each"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the report says nothing of %q:\n%s", want, text.String())
 		}
@@ -137,7 +138,7 @@ func TestSlownessAndMemoryAreHeldAgainstTheirTargets(t *testing.T) {
 			Lease: 10, Cold: &Cold{4, []float64{0.5, 1.9}}, Balance: &Balance{Shards: 256, Join: 4, Leave: 4},
 			Failover: &Failover{Killed: []float64{11.9}, Stopped: []float64{3}, Handed: []float64{0.9}},
 			Decode:   []Decode{{Records: recordsBatch, Micros: []float64{1.9}}, {Records: recordsBare, Micros: []float64{9.9}}},
-			Memory:   &Memory{Sinks: 9, SinksBound: 10, Process: 9, ProcessBound: 10},
+			Memory:   &Memory{Sinks: 9, SinksBound: 10, Answers: 9, AnswersBound: 10, Process: 9, ProcessBound: 10},
 		}
 	}
 	for name, spoil := range map[string]func(*Runtime){
@@ -150,6 +151,7 @@ func TestSlownessAndMemoryAreHeldAgainstTheirTargets(t *testing.T) {
 		"costly batches":           func(r *Runtime) { r.Decode[0].Micros[0] = 2.1 },
 		"costly lines":             func(r *Runtime) { r.Decode[1].Micros[0] = 10.1 },
 		"sinks beyond their bound": func(r *Runtime) { r.Memory.Sinks = 11 },
+		"answers beyond theirs":    func(r *Runtime) { r.Memory.Answers = 11 },
 		"a process beyond its own": func(r *Runtime) { r.Memory.Process = 11 },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -67,7 +67,7 @@ func inForce() ([]Setting, error) {
 		{"lake.group.policy.two_phase", fmt.Sprint(p.TwoPhase)},
 		{"lake.encode_bytes", size(s.Lake.EncodeBytes)},
 		{"object verification", "on (footer read back and counted before a flush returns; no switch)"},
-		{"local.limits", "false, except in the stage \"limits\""},
+		{"local.limits", "false, except in \"limits\" and \"consumers\""},
 		{"endpoints' durability", "an answered PutRecords or PutObject survives kill -9"},
 		{"compilation", "CGO_ENABLED=0 -trimpath, no race detector"},
 	}, nil

@@ -16,6 +16,7 @@ const (
 	processForwarder = "forwarder"
 	processLake      = "lake"
 	processReader    = "reader"
+	processWorker    = "worker"
 	processEndpoints = "endpoints"
 )
 
