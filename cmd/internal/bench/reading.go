@@ -86,7 +86,7 @@ func (b *bench) readAll(ctx context.Context, w *world, lines int64, run int, fou
 		return 0, err
 	}
 	defer c.dismiss()
-	if err := m.hasRead(ctx, lines); err != nil {
+	if err := m.has(ctx, "tributary_consumers_events_total", lines); err != nil {
 		return 0, err
 	}
 	took = time.Since(m.started)
@@ -95,7 +95,7 @@ func (b *bench) readAll(ctx context.Context, w *world, lines int64, run int, fou
 		return 0, err
 	}
 	if counters.Events != uint64(lines) || counters.Duplicates+counters.Rejects > 0 {
-		return 0, fmt.Errorf("of %d lines the group was given %d, %d doubled and %d rejected", lines, counters.Events, counters.Duplicates, counters.Rejects)
+		return 0, fmt.Errorf("of %d lines the group was given %d, %d doubled and %d rejected:\n%s", lines, counters.Events, counters.Duplicates, counters.Rejects, m.Output())
 	}
 	u := m.Usage()
 	found.Micros = append(found.Micros, u.CPU.Seconds()*1e6/float64(lines))
@@ -104,9 +104,9 @@ func (b *bench) readAll(ctx context.Context, w *world, lines int64, run int, fou
 	return took, nil
 }
 
-// hasRead waits until a worker's metrics say so.
-func (m *crewman) hasRead(ctx context.Context, lines int64) error {
-	err := waitFor(ctx, "all lines to be read", stageWithin, 50*time.Millisecond, func() (bool, error) {
+// has waits until a worker's metric has reached a number of lines.
+func (m *crewman) has(ctx context.Context, metric string, lines int64) error {
+	err := waitFor(ctx, metric+" to tell of all lines", stageWithin, 50*time.Millisecond, func() (bool, error) {
 		if !m.Running() {
 			return false, fmt.Errorf("the worker has ended")
 		}
@@ -115,7 +115,7 @@ func (m *crewman) hasRead(ctx context.Context, lines int64) error {
 			return false, err
 		}
 		_, last := countedIn(entries, m.started)
-		return last.Figures["tributary_consumers_events_total"] >= float64(lines), nil
+		return last.Figures[metric] >= float64(lines), nil
 	})
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, m.Output())

@@ -41,7 +41,8 @@ func (r *Runtime) print(w io.Writer) {
 	}
 	if m := r.Memory; m != nil {
 		row(fmt.Sprintf("memory, %d full shards", m.Shards), "sinks %d MiB, worker_bytes %d MiB; answers %d MiB, read_bytes %d MiB", m.Sinks/mib, m.SinksBound/mib, m.Answers/mib, m.AnswersBound/mib)
-		row("", "process %d MiB, memory limit %d MiB; %d MB decoded in %.0f s", m.Process/mib, m.ProcessBound/mib, m.Decoded/1e6, m.Seconds)
+		row("", "Go %d MiB, memory limit %d MiB; resident %d MiB", m.Go/mib, m.GoBound/mib, m.Process/mib)
+		row("", "%d MB decoded in %.0f s, %s events read twice", m.Decoded/1e6, m.Seconds, group(float64(m.Again)))
 	}
 }
 
@@ -121,7 +122,7 @@ func (r *Runtime) targets() (out []Target) {
 		for _, of := range []struct {
 			what       string
 			bound, got int64
-		}{{"sinks", m.SinksBound, m.Sinks}, {"answers", m.AnswersBound, m.Answers}, {"process", m.ProcessBound, m.Process}} {
+		}{{"sinks", m.SinksBound, m.Sinks}, {"answers", m.AnswersBound, m.Answers}, {"Go", m.GoBound, m.Go}} {
 			out = append(out, Target{
 				fmt.Sprintf("memory, %d full shards: %s", m.Shards, of.what), fmt.Sprintf("at most %d MiB", of.bound/mib),
 				fmt.Sprintf("%d MiB", of.got/mib), of.got <= of.bound,

@@ -114,7 +114,7 @@ func TestTheConsumerRuntimeIsMeasured(t *testing.T) {
 	if len(r.Decode) != 2 || r.Decode[0].Lines != 4*batchLines || r.Decode[1].Lines != 4*500 || r.Decode[0].Micros[0] <= 0 {
 		t.Errorf("reading is %+v", r.Decode)
 	}
-	if m := r.Memory; m.Sinks <= 0 || m.Sinks > m.SinksBound || m.Process <= 0 {
+	if m := r.Memory; m.Sinks <= 0 || m.Sinks > m.SinksBound || m.Process <= 0 || m.Go <= 0 {
 		t.Errorf("memory is %+v", m)
 	}
 	var text strings.Builder
@@ -138,21 +138,21 @@ func TestSlownessAndMemoryAreHeldAgainstTheirTargets(t *testing.T) {
 			Lease: 10, Cold: &Cold{4, []float64{0.5, 1.9}}, Balance: &Balance{Shards: 256, Join: 4, Leave: 4},
 			Failover: &Failover{Killed: []float64{11.9}, Stopped: []float64{3}, Handed: []float64{0.9}},
 			Decode:   []Decode{{Records: recordsBatch, Micros: []float64{1.9}}, {Records: recordsBare, Micros: []float64{9.9}}},
-			Memory:   &Memory{Sinks: 9, SinksBound: 10, Answers: 9, AnswersBound: 10, Process: 9, ProcessBound: 10},
+			Memory:   &Memory{Sinks: 9, SinksBound: 10, Answers: 9, AnswersBound: 10, Go: 9, GoBound: 10},
 		}
 	}
 	for name, spoil := range map[string]func(*Runtime){
-		"all within":               func(*Runtime) {},
-		"one cold start of three":  func(r *Runtime) { r.Cold.Seconds = []float64{1, 1, 2.1} },
-		"a slow join":              func(r *Runtime) { r.Balance.Join = 5.1 },
-		"a slow leave":             func(r *Runtime) { r.Balance.Leave = 5.1 },
-		"a late heir":              func(r *Runtime) { r.Failover.Killed = []float64{12.1} },
-		"a slow handover":          func(r *Runtime) { r.Failover.Handed = []float64{1.1} },
-		"costly batches":           func(r *Runtime) { r.Decode[0].Micros[0] = 2.1 },
-		"costly lines":             func(r *Runtime) { r.Decode[1].Micros[0] = 10.1 },
-		"sinks beyond their bound": func(r *Runtime) { r.Memory.Sinks = 11 },
-		"answers beyond theirs":    func(r *Runtime) { r.Memory.Answers = 11 },
-		"a process beyond its own": func(r *Runtime) { r.Memory.Process = 11 },
+		"all within":                 func(*Runtime) {},
+		"one cold start of three":    func(r *Runtime) { r.Cold.Seconds = []float64{1, 1, 2.1} },
+		"a slow join":                func(r *Runtime) { r.Balance.Join = 5.1 },
+		"a slow leave":               func(r *Runtime) { r.Balance.Leave = 5.1 },
+		"a late heir":                func(r *Runtime) { r.Failover.Killed = []float64{12.1} },
+		"a slow handover":            func(r *Runtime) { r.Failover.Handed = []float64{1.1} },
+		"costly batches":             func(r *Runtime) { r.Decode[0].Micros[0] = 2.1 },
+		"costly lines":               func(r *Runtime) { r.Decode[1].Micros[0] = 10.1 },
+		"sinks beyond their bound":   func(r *Runtime) { r.Memory.Sinks = 11 },
+		"answers beyond theirs":      func(r *Runtime) { r.Memory.Answers = 11 },
+		"a process beyond its limit": func(r *Runtime) { r.Memory.Go = 11 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := good()

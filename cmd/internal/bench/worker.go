@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,12 +30,14 @@ type WorkerOrder struct {
 	Lease  time.Duration // 0: the default
 	Diary  string        // file
 	Counts time.Duration // time between two entries of figures
-	// Holds makes sinks keep what they are given until they flush, and a flush take
-	// FlushTime: a destination under load. Without it sinks do nothing at all.
+	// Holds makes sinks keep what they are given until they flush, after MaxAge at the
+	// latest, and a flush take FlushTime: a destination under load. Without it sinks do
+	// nothing at all.
 	Holds       bool
 	FlushTime   time.Duration
-	MemoryLimit int64  // as the command sets it; 0: none
-	Profile     string // file for a CPU profile; empty: none
+	MaxAge      time.Duration // 0: the default
+	MemoryLimit int64         // as the command sets it; 0: none
+	Profile     string        // file for a CPU profile; empty: none
 }
 
 // lookEvery is how exactly a diary tells the number of shards.
@@ -82,11 +85,16 @@ func (o WorkerOrder) group(ctx context.Context, d *diary, reg *prometheus.Regist
 	if o.Lease > 0 {
 		cfg.LeaseDuration, cfg.AttemptTimeout = o.Lease, o.Lease/5
 	}
+	if o.MaxAge > 0 {
+		cfg.Policy.MaxAge = o.MaxAge
+	}
+	flushed := prometheus.NewCounter(prometheus.CounterOpts{Name: flushedEvents})
+	reg.MustRegister(flushed)
 	dest := consumers.Destination{Name: "bench", Plan: "nothing", Open: func(_ context.Context, id stream.ShardID, _ string) (consumers.Sink, error) {
 		d.note(entry{What: wasOpened, Shard: id})
 		s := idleSink{diary: d, shard: id}
 		if o.Holds {
-			return &holdingSink{idleSink: s, takes: o.FlushTime}, nil
+			return &holdingSink{idleSink: s, takes: o.FlushTime, flushed: flushed}, nil
 		}
 		return &s, nil
 	}}
@@ -127,9 +135,21 @@ func count(ctx context.Context, d *diary, reg prometheus.Gatherer, every time.Du
 		case <-tick.C:
 		}
 		if families, err := reg.Gather(); err == nil {
-			d.note(entry{What: wasCounted, Figures: figures(families)})
+			all := figures(families)
+			all[goMemory] = goBytes()
+			d.note(entry{What: wasCounted, Figures: all})
 		}
 	}
+}
+
+// goMemory names what the Go runtime has of the system and has not given back: what
+// its limit bounds. Resident memory has the pages of the executable beside it.
+const goMemory = "go_memory_bytes"
+
+func goBytes() float64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return float64(samples[0].Value.Uint64() - samples[1].Value.Uint64())
 }
 
 // figures adds the metrics up over the shards: a label "operation" stays.
@@ -182,10 +202,14 @@ func (s *idleSink) Flush(context.Context, stream.Range) error { return nil }
 // holdingSink keeps all it is given until a flush, which takes its time.
 type holdingSink struct {
 	idleSink
-	takes time.Duration
-	held  []stream.Batch
-	size  atomic.Int64
+	takes   time.Duration
+	held    []stream.Batch
+	size    atomic.Int64
+	flushed prometheus.Counter
 }
+
+// flushedEvents names the events that holding sinks have flushed.
+const flushedEvents = "bench_flushed_events_total"
 
 func (s *holdingSink) Append(b stream.Batch) error {
 	s.held = append(s.held, b)
@@ -200,6 +224,9 @@ func (s *holdingSink) Flush(ctx context.Context, _ stream.Range) error {
 	case <-ctx.Done():
 		return fmt.Errorf("flush: %w", ctx.Err())
 	case <-time.After(s.takes):
+	}
+	for _, b := range s.held {
+		s.flushed.Add(float64(len(b.Events)))
 	}
 	s.held = nil
 	s.size.Store(0)
