@@ -9,7 +9,7 @@ import (
 // https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html
 const (
 	maxReadRecords = 10_000
-	shardReadRate  = 2 << 20 // bytes per second
+	shardReadRate  = 2 << 20 // bytes a second
 	minPoll        = 200 * time.Millisecond
 )
 
@@ -33,6 +33,9 @@ type ReaderConfig struct {
 	// ReadBytes bounds the memory of all answers of a worker that were not handed
 	// out, those on their way included. A call waits for room.
 	ReadBytes int64 `koanf:"read_bytes" json:"read_bytes"`
+	// ShardRateBytes is what a shard gives a second: no call is made before the last
+	// answer is paid for at this rate. 0: at once, for services without such a limit.
+	ShardRateBytes int64 `koanf:"shard_rate_bytes" json:"shard_rate_bytes"`
 	// AttemptTimeout ends one call; it is made again.
 	AttemptTimeout time.Duration `koanf:"attempt_timeout" json:"attempt_timeout"`
 	// BackoffMin and BackoffMax bound the wait after a failed call. It doubles with
@@ -58,6 +61,7 @@ func DefaultReaderConfig() ReaderConfig {
 		MaxRecords:     maxReadRecords,
 		AnswerBytes:    2 << 20,
 		ReadBytes:      32 << 20,
+		ShardRateBytes: shardReadRate,
 		AttemptTimeout: 10 * time.Second,
 		BackoffMin:     250 * time.Millisecond,
 		BackoffMax:     10 * time.Second,
@@ -72,6 +76,7 @@ func (c ReaderConfig) Validate() error {
 		within("poll_interval", c.PollInterval, c.PollMin, time.Minute),
 		within("answer_bytes", c.AnswerBytes, 256<<10, 10<<20),
 		within("read_bytes", c.ReadBytes, maxAnswerBytes, 1<<40),
+		within("shard_rate_bytes", c.ShardRateBytes, 0, 1<<40),
 		within("max_records", c.MaxRecords, 1, maxReadRecords),
 		within("attempt_timeout", c.AttemptTimeout, 100*time.Millisecond, 5*time.Minute),
 		within("backoff_min", c.BackoffMin, time.Millisecond, time.Minute),

@@ -34,8 +34,16 @@ func (p *pace) answered(began time.Time, bytes int64, tip bool) {
 	if tip {
 		p.gap = p.cfg.PollInterval
 	}
-	p.gap = max(p.gap, p.spread(), time.Duration(float64(bytes)/shardReadRate*float64(time.Second)))
+	p.gap = max(p.gap, p.spread(), p.paid(bytes))
 	p.callAt = began.Add(p.gap)
+}
+
+// paid is how long a shard takes to give so many bytes.
+func (p *pace) paid(bytes int64) time.Duration {
+	if p.cfg.ShardRateBytes == 0 {
+		return 0
+	}
+	return time.Duration(float64(bytes) / float64(p.cfg.ShardRateBytes) * float64(time.Second))
 }
 
 // spread is the wait at the rate, a quarter more or less by chance where others

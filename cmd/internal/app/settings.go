@@ -90,6 +90,8 @@ func LocalDefaults() *Settings {
 	s.Forward.ListenGrace = 0
 	s.Lake.Bucket = "tributary"
 	s.Lake.Group.Policy.MaxAge = 10 * time.Second
+	// Embedded shards give what they can; with --limits they refuse what is too much.
+	s.Lake.Group.Reader.ShardRateBytes = 0
 	return s
 }
 

@@ -66,7 +66,9 @@ func (f *ReadFound) pass(ctx context.Context, api *kinesis.Client, o ReadOrder) 
 	}
 	reg := prometheus.NewRegistry()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	src, err := stream.NewSource(api, ref, stream.DefaultReaderConfig(), reg, log)
+	cfg := stream.DefaultReaderConfig()
+	cfg.ShardRateBytes = 0 // the shards have no limits
+	src, err := stream.NewSource(api, ref, cfg, reg, log)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ var (
 		"lake.group.policy.max_age": "10s",
 		"lake.group.drain_timeout":  "60s",
 	}
+	// Readers keep to the 2 MiB/s of a shard by themselves. Endpoints without limits
+	// are read without it, or four shards would decide what the chain can do.
+	unlimitedSets = map[string]string{"lake.group.reader.shard_rate_bytes": "0"}
 )
 
 // arguments writes sets as a command line.
@@ -60,6 +63,7 @@ func inForce() ([]Setting, error) {
 		{"forward.drain_timeout", s.Forward.DrainTimeout.String() + " (default " + defaultOf(func(s *app.Settings) time.Duration { return s.Forward.DrainTimeout }) + ")"},
 		{"stream.producer.max_in_flight", fmt.Sprint(s.Stream.Producer.MaxInFlight)},
 		{"lake.group.reader.poll_min", s.Lake.Group.Reader.PollMin.String()},
+		{"lake.group.reader.shard_rate_bytes", "0, in the stage \"limits\" " + size(s.Lake.Group.Reader.ShardRateBytes) + " (the default)"},
 		{"lake.group.policy.max_age", p.MaxAge.String() + " (default " + defaultOf(func(s *app.Settings) time.Duration { return s.Lake.Group.Policy.MaxAge }) + "; \"tributary local\": 10s)"},
 		{"lake.group.policy.max_bytes", size(p.MaxBytes)},
 		{"lake.group.policy.range_bytes", size(p.RangeBytes)},

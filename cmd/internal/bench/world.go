@@ -30,6 +30,7 @@ const (
 // of them.
 type world struct {
 	*cluster.Cluster
+	limits    bool // shards throttle as real ones do
 	endpoints *cluster.Node
 	nodes     []*cluster.Node
 }
@@ -43,7 +44,7 @@ func (b *bench) newWorld(ctx context.Context, shards int, limits bool) (*world, 
 	if err != nil {
 		return nil, err
 	}
-	w := &world{Cluster: c}
+	w := &world{Cluster: c, limits: limits}
 	endpoints, err := c.Endpoints("--shards", fmt.Sprint(shards), "--limits", fmt.Sprint(limits), "--set", "admin.pprof=true")
 	if err != nil {
 		return nil, err
@@ -73,7 +74,11 @@ func (w *world) forwarder(ctx context.Context) (*cluster.Node, error) {
 
 // lakeWorker is one that has not started: its start is part of what it does.
 func (w *world) lakeWorker() (*cluster.Node, error) {
-	return w.LakeWorker(processLake, append(arguments(lakeSets), "--set", "admin.pprof=true")...)
+	sets := []map[string]string{lakeSets}
+	if !w.limits {
+		sets = append(sets, unlimitedSets)
+	}
+	return w.LakeWorker(processLake, append(arguments(sets...), "--set", "admin.pprof=true")...)
 }
 
 // end kills what still runs and removes everything.
