@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -40,16 +42,22 @@ func TestPipedLinesBecomeRowsOnceThoughTheForwarderIsKilled(t *testing.T) {
 	in, out := io.Pipe()
 	go func() {
 		defer out.Close()
+		back := make(chan error, 1)
+		back <- nil
 		for i := range lines {
 			if i%(lines/(kills+1)) == lines/(kills+1)-1 && i < lines-1 {
-				node.Kill()
-				if err := node.Start(t.Context()); err != nil {
+				if err := <-back; err != nil {
 					t.Error(err)
 				}
+				node.Kill()
+				go func() { back <- startWhenMissed(t.Context(), node) }()
 			}
 			if _, err := io.WriteString(out, line(i)+"\n"); err != nil {
 				return
 			}
+		}
+		if err := <-back; err != nil {
+			t.Error(err)
 		}
 	}()
 	_, said, err := executeOn(t.Context(), in, "pipe", "--service", "condor", "--address", "tcp://"+node.Forward)
@@ -71,4 +79,20 @@ func TestPipedLinesBecomeRowsOnceThoughTheForwarderIsKilled(t *testing.T) {
 	if len(rows) != lines {
 		t.Fatalf("%d different rows for %d lines", len(rows), lines)
 	}
+}
+
+// startWhenMissed starts a killed node again once a client with lines for it has
+// tried to reach it.
+func startWhenMissed(ctx context.Context, node *cluster.Node) error {
+	l, err := net.Listen("tcp", node.Forward)
+	if err != nil {
+		return err
+	}
+	if conn, err := l.Accept(); err == nil {
+		_ = conn.Close()
+	}
+	if err := l.Close(); err != nil {
+		return err
+	}
+	return node.Start(ctx)
 }
