@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -88,10 +89,12 @@ func startWhenMissed(ctx context.Context, node *cluster.Node) error {
 	if err != nil {
 		return err
 	}
-	if conn, err := l.Accept(); err == nil {
-		_ = conn.Close()
+	_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute))
+	conn, err := l.Accept()
+	if err != nil {
+		return errors.Join(fmt.Errorf("wait for a client with lines: %w", err), l.Close())
 	}
-	if err := l.Close(); err != nil {
+	if err := errors.Join(conn.Close(), l.Close()); err != nil {
 		return err
 	}
 	return node.Start(ctx)
