@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"time"
 
@@ -36,7 +37,8 @@ func readWhole(r io.Reader, size, limit int64) ([]byte, error) {
 
 // parseAnswer reads the JSON of a GetRecords answer. The data of the records is
 // decoded in place: it lies in body, which belongs to out from now on. Partition
-// keys and the encryption are left out: nobody here asks for them.
+// keys, the encryption and all of a child but its id are left out: nobody here asks
+// for them.
 func parseAnswer(body []byte, out *kinesis.GetRecordsOutput) error {
 	s := scanner{text: body}
 	err := s.object(func(name []byte) error {
@@ -54,11 +56,7 @@ func parseAnswer(body []byte, out *kinesis.GetRecordsOutput) error {
 			out.MillisBehindLatest = &n
 			return err
 		case "ChildShards":
-			value, err := s.value()
-			if err != nil {
-				return err
-			}
-			return json.Unmarshal(value, &out.ChildShards)
+			return s.array(func() error { return s.child(&out.ChildShards) })
 		}
 		_, err := s.value()
 		return err
@@ -88,10 +86,8 @@ func (s *scanner) record(out *kinesis.GetRecordsOutput) error {
 			if err != nil || number == nil {
 				return err
 			}
-			seconds, err := strconv.ParseFloat(string(number), 64)
-			// The SDK's rounding, without its detour over big.Float: sinks name what they
-			// write by this time, and it must be the same in every version.
-			r.ApproximateArrivalTimestamp = aws.Time(time.UnixMilli(int64(seconds * 1000)).UTC())
+			arrival, err := parseArrival(number)
+			r.ApproximateArrivalTimestamp = &arrival
 			return err
 		}
 		_, err := s.value()
@@ -109,6 +105,36 @@ func (s *scanner) record(out *kinesis.GetRecordsOutput) error {
 	}
 	out.Records = append(out.Records, r)
 	return nil
+}
+
+// child reads one of the shards that follow a closed one.
+func (s *scanner) child(into *[]types.ChildShard) error {
+	var c types.ChildShard
+	err := s.object(func(name []byte) error {
+		if string(name) == "ShardId" {
+			return s.optionalString(&c.ShardId)
+		}
+		_, err := s.value()
+		return err
+	})
+	*into = append(*into, c)
+	return err
+}
+
+// parseArrival reads seconds since the epoch with the SDK's rounding, without its
+// detour over big.Float: sinks name what they write by this time, and it must be the
+// same in every version and on every processor. So a time that nanoseconds in an int64
+// do not reach (the year 2262) is an error: the SDK's overflows there.
+func parseArrival(number []byte) (time.Time, error) {
+	seconds, err := strconv.ParseFloat(string(number), 64)
+	if err != nil {
+		return time.Time{}, err
+	}
+	ms := seconds * 1000
+	if math.Abs(ms) >= math.MaxInt64/1e6 {
+		return time.Time{}, fmt.Errorf("a record arrived at %s seconds, which is no time", number)
+	}
+	return time.UnixMilli(int64(ms)).UTC(), nil
 }
 
 // scanner reads JSON from a buffer it may write into.

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	smithytime "github.com/aws/smithy-go/time"
 )
 
@@ -42,9 +43,16 @@ func digest(out *kinesis.GetRecordsOutput) string {
 		r := &out.Records[i]
 		fmt.Fprintf(&b, "%s %v %q\n", aws.ToString(r.SequenceNumber), arrivalOf(r), r.Data)
 	}
-	children, err := json.Marshal(out.ChildShards)
-	fmt.Fprintf(&b, "%q %d %s %v", aws.ToString(out.NextShardIterator), aws.ToInt64(out.MillisBehindLatest), children, err)
+	fmt.Fprintf(&b, "%q %d %q", aws.ToString(out.NextShardIterator), aws.ToInt64(out.MillisBehindLatest), idsOf(out.ChildShards))
 	return b.String()
+}
+
+func idsOf(children []types.ChildShard) []string {
+	var ids []string
+	for _, child := range children {
+		ids = append(ids, aws.ToString(child.ShardId))
+	}
+	return ids
 }
 
 var answers = map[string]string{
@@ -56,6 +64,7 @@ var answers = map[string]string{
 	"members nobody knows": `{"New":{"a":[1,-2.5e3,true,false,null,"\"x\\"]},"Records":[{"Also":[{}],"SequenceNumber":"1","Data":"YWI=","EncryptionType":"KMS"}],"MillisBehindLatest":12}`,
 	"escapes":              `{"Records":[{"PartitionKey":"\"\\\u00e9","SequenceNumber":"\u0031","Data":"Pz8\/"}],"NextShardIterator":"a\/b"}`,
 	"a closed shard":       `{"ChildShards":[{"ShardId":"shardId-1","ParentShards":["shardId-0"],"HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"1"}}],"MillisBehindLatest":0,"Records":[]}`,
+	"names in other cases": `{"ChildShards":[{"shardid":"shardId-1","HAshKeYRAnge":{}}],"millisbehindlatest":7,"records":[{}],"Records":[{"data":"YQ==","SequenceNumber":"1"}]}`,
 	"a record of 100 KB":   `{"Records":[{"SequenceNumber":"1","Data":"` + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("0123456789abcdef!"), 6000)) + `"}]}`,
 }
 
@@ -85,6 +94,9 @@ func TestABrokenAnswerIsAnError(t *testing.T) {
 		"no base64":                      `{"Records":[{"Data":"a?=="}]}`,
 		"base64 with an early end":       `{"Records":[{"Data":"` + strings.Repeat("AAAA", 1023) + "AA==" + `AAAA"}]}`,
 		"a word for a number":            `{"MillisBehindLatest":soon}`,
+		"a time beyond 2262":             `{"Records":[{"ApproximateArrivalTimestamp":13000000000.0}]}`,
+		"a time before 1677":             `{"Records":[{"ApproximateArrivalTimestamp":-9.3E9}]}`,
+		"a time no clock shows":          `{"Records":[{"ApproximateArrivalTimestamp":1E300}]}`,
 		"two answers":                    `{}{}`,
 		"an array":                       `[]`,
 		"a bad escape":                   `{"NextShardIterator":"\x"}`,

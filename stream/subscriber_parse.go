@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -32,11 +31,7 @@ func parseEvent(body []byte) (*types.SubscribeToShardEvent, error) {
 			event.MillisBehindLatest = aws.Int64(n)
 			return err
 		case "ChildShards":
-			value, err := s.value()
-			if err != nil {
-				return err
-			}
-			return json.Unmarshal(value, &event.ChildShards)
+			return s.array(func() error { return s.child(&event.ChildShards) })
 		}
 		_, err := s.value()
 		return err
