@@ -63,7 +63,7 @@ func (d *Decoder) decodeBatch(plain []byte) (b Batch, size int64, reason string)
 		}
 		return b, size + c.originBytes, ""
 	}
-	b.Events = make([]Event, c.lines)
+	b.Events = d.emptyEvents(c.lines)
 	if reason := d.fill(b.Events, &c); reason != "" {
 		return Batch{}, 0, reason
 	}

@@ -208,6 +208,7 @@ func (r *Reader) decode(sequence SequenceNumber, record *types.Record) Batch {
 		Lane:     decoded.Lane,
 		Events:   decoded.Events,
 		Rejects:  rejects,
+		Record:   record.Data,
 		Bytes:    size,
 	}
 }

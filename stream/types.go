@@ -54,7 +54,11 @@ type Batch struct {
 	Lane     uint32
 	Events   []schema.Event
 	Rejects  []schema.Reject // what of this record no decoder understands
-	Bytes    int64           // decoded size, see schema.Decoder
+	// Record is the record as it came: decoded again it gives the same events under
+	// the same indexes, those dropped as duplicates included. It is the reader's; it
+	// is copied by whoever keeps it beyond the call that it came with.
+	Record []byte
+	Bytes  int64 // decoded size, see schema.Decoder
 	// Duplicates is how many events of the record were dropped as delivered before;
 	// those that Events holds are not among them.
 	Duplicates int

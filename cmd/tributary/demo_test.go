@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 	"regexp"
@@ -11,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/parquet-go/parquet-go"
-
 	"tributary/cmd/internal/cluster"
+	"tributary/cmd/internal/rows"
 	"tributary/cmd/internal/workload"
 	"tributary/schema"
 )
@@ -21,32 +19,17 @@ import (
 // rowsByLine reads all objects of the lake: line to the paths of its rows.
 func rowsByLine(t *testing.T, dir string) map[string][]string {
 	t.Helper()
-	type row struct {
-		Line      *string `parquet:"line,optional"`
-		LineBytes []byte  `parquet:"line_bytes,optional"`
-	}
-	rows := map[string][]string{}
+	found := map[string][]string{}
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".parquet") {
 			return err
 		}
-		all, err := parquet.ReadFile[row](path)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", path, err)
-		}
-		for _, r := range all {
-			line := string(r.LineBytes)
-			if r.Line != nil {
-				line = *r.Line
-			}
-			rows[line] = append(rows[line], path)
-		}
-		return nil
+		return rows.Read(path, func(r rows.Row) { found[r.Line] = append(found[r.Line], path) })
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rows
+	return found
 }
 
 var demoEnded = regexp.MustCompile(`demo ended" lines=(\d+)`)

@@ -129,6 +129,9 @@ func (r *rebuilder) append(value []byte, text bool) {
 	r.out = appendString(r.out, value)
 }
 
+// shortEscapes are those that writers of JSON prefer to a number.
+var shortEscapes = [0x20]byte{'\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't'}
+
 // appendString writes a JSON string that decodes to the text.
 func appendString(b, text []byte) []byte {
 	const hex = "0123456789abcdef"
@@ -138,6 +141,8 @@ func appendString(b, text []byte) []byte {
 		switch {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
+		case c < 0x20 && shortEscapes[c] != 0:
+			b = append(b, '\\', shortEscapes[c])
 		case c < 0x20:
 			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		case c < utf8.RuneSelf:

@@ -45,12 +45,9 @@ func (s *Splitters) Columns() []string { return s.promoted }
 // in memory of the row, until Forget.
 func (s *Splitter) Split(line []byte, micros int64) *Row {
 	s.clear()
-	if !utf8.Valid(line) {
-		s.row.Verbatim = true
-		line = bytes.ToValidUTF8(line, []byte("\uFFFD"))
-	}
-	if s.places == nil || schema.WalkTree(line, (*walk)(s)) != nil {
-		s.row.Text[Message] = line
+	text := s.valid(line)
+	if s.places == nil || schema.WalkTree(text, (*walk)(s)) != nil {
+		s.row.Text[Message] = text
 		return &s.row
 	}
 	l := s.at.leaf
@@ -65,11 +62,20 @@ func (s *Splitter) Split(line []byte, micros int64) *Row {
 // SplitText is Split of what is no whole line, such as a part of one.
 func (s *Splitter) SplitText(text []byte) *Row {
 	s.clear()
-	if s.row.Verbatim = !utf8.Valid(text); s.row.Verbatim {
-		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
-	}
-	s.row.Text[Message] = text
+	s.row.Text[Message] = s.valid(text)
 	return &s.row
+}
+
+// valid is the text that a column can hold, never nil.
+func (s *Splitter) valid(line []byte) []byte {
+	if len(line) == 0 {
+		return []byte{}
+	}
+	if utf8.Valid(line) {
+		return line
+	}
+	s.row.Verbatim = true
+	return bytes.ToValidUTF8(line, []byte("\uFFFD"))
 }
 
 // Forget ends the life of the rows so far.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"tributary/schema/columns"
 )
 
 // Config says where the lake lies and what writing it may cost. Bucket, Prefix,
-// Template and TimeWindow decide names and rows and are part of the plan; the
+// Template, TimeWindow and Columns decide names and rows and are part of the plan; the
 // rest may differ between two flushes of one range.
 type Config struct {
 	// Bucket is the S3 bucket; it must exist.
@@ -21,12 +23,15 @@ type Config struct {
 	// TimeWindow is how far an event's time may lie from its record's arrival; the
 	// partition of an event farther away goes by the arrival.
 	TimeWindow time.Duration `koanf:"time_window" json:"time_window"`
+	// Columns says which members of a line become columns.
+	Columns columns.Mapping `koanf:"columns" json:"columns"`
 	// RowGroupBytes of lines close a row group.
 	RowGroupBytes int64 `koanf:"row_group_bytes" json:"row_group_bytes"`
 	// PageBytes close a page of one column.
 	PageBytes int64 `koanf:"page_bytes" json:"page_bytes"`
-	// EncodeBytes bounds what all shards together encode and upload at a time, in
-	// bytes of lines; a larger partition goes alone.
+	// EncodeBytes bounds what all shards together encode and upload at a time. Half of
+	// it at most are lines in the clear: a range with more of them is decoded several
+	// times. A flush that needs more goes alone.
 	EncodeBytes int64 `koanf:"encode_bytes" json:"encode_bytes"`
 	// AttemptTimeout bounds one request to S3; an upload gets a second more for
 	// each MiB.
@@ -41,15 +46,15 @@ func DefaultConfig() Config {
 		// A forwarder cut off for a night delivers into the true hours. It also
 		// bounds the objects of a flush: 49 hours of 3 kinds at most.
 		TimeWindow: 24 * time.Hour,
+		Columns:    columns.DefaultMapping(),
 		// 64 MiB of JSON are 8–20 MiB compressed, which readers take in one piece;
 		// the compressed pages of an open row group stay in memory.
 		RowGroupBytes: 64 << 20,
 		// Smaller pages cost size (3 % at 256 KiB) and help only point look-ups.
 		PageBytes: 1 << 20,
-		// Three shards that flush a minute each: 60 s × 1 MB/s ÷ 3 partitions = 20 MB.
-		// What is being encoded takes about a third of this on top of the lines: pages
-		// and object, compressed, the object once more while it grows. One core encodes
-		// 64 MiB in less than a second, several times what a worker's shards bring.
+		// 32 MiB of lines are what a shard brings in five minutes at 0.1 MB/s, or in six
+		// seconds at its limit; the object that grows beside them takes a quarter of its
+		// lines at most, being there twice for a while.
 		EncodeBytes: 64 << 20,
 		// A healthy PUT answers in well under a second.
 		AttemptTimeout: 30 * time.Second,
@@ -74,6 +79,9 @@ func (c Config) Validate() error {
 	// A week of hours is already 337 objects a flush for each kind.
 	if c.TimeWindow < time.Minute || c.TimeWindow > 7*24*time.Hour {
 		add("time_window %v is not within 1m and 168h", c.TimeWindow)
+	}
+	if err := c.Columns.Validate(); err != nil {
+		add("columns: %w", err)
 	}
 	between := func(key string, v, lo, hi int64) {
 		if v < lo || v > hi {

@@ -73,10 +73,32 @@ func event(kind schema.Kind, at time.Time, service, line string) schema.Event {
 func appendAll(t testing.TB, s *lake.Sink, batches []stream.Batch) {
 	t.Helper()
 	for _, b := range batches {
-		if err := s.Append(b); err != nil {
+		if err := s.Append(asRead(t, b)); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// asRead gives a batch the record that it would have been decoded from, before what
+// is missing of its indexes was dropped.
+func asRead(t testing.TB, b stream.Batch) stream.Batch {
+	t.Helper()
+	if b.Record != nil || len(b.Events) == 0 {
+		return b
+	}
+	var all []schema.Event
+	for _, e := range b.Events {
+		for uint32(len(all)) < e.Index {
+			all = append(all, schema.Event{Kind: schema.KindRaw, Line: []byte("delivered before")})
+		}
+		all = append(all, e)
+	}
+	data, err := schema.NewEncoder().Append(nil, &schema.Batch{Epoch: b.Epoch, Lane: b.Lane, Events: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Record = data
+	return b
 }
 
 // flushAll gives a fresh sink the batches and flushes them as one range.

@@ -61,40 +61,66 @@ func smallTraffic() []stream.Batch {
 }
 
 func TestNamesAndManifestAreAsTheFormatSays(t *testing.T) {
-	b := newBucket()
-	l := newLake(t, config(), b)
-	known := record(3) // nothing new was in it
-	known.Duplicates = 7
-	traffic := append(smallTraffic(), known)
-	r := rangeOf(1, 3)
-	if err := flushAll(t.Context(), t, l, traffic, r); err != nil {
-		t.Fatal(err)
-	}
-	r.Generation, r.After = 2, sequence(0)
-	if err := flushAll(t.Context(), t, l, traffic, r); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "names.txt", strings.Join(b.keys(), "\n")+"\n")
-	for _, key := range b.keys() {
-		switch {
-		case strings.HasSuffix(key, ".g2.json"):
-			golden(t, "manifest_v1_generation_2.json", withoutEncoding(string(b.content(key))))
-		case strings.HasSuffix(key, ".json"):
-			golden(t, "manifest_v1.json", withoutEncoding(string(b.content(key))))
-		case strings.HasSuffix(key, ".parquet"):
-			f, err := parquet.OpenFile(bytes.NewReader(b.content(key)), int64(len(b.content(key))))
+	cfg := config()
+	cfg.Columns.Promote = []string{"tenant"}
+	golden(t, "plan_v2.json", newLake(t, cfg, newBucket()).Plan()+"\n")
+	for _, version := range []string{"v1", "v2"} {
+		t.Run(version, func(t *testing.T) {
+			plan, err := os.ReadFile(filepath.Join("testdata", "plan_"+version+".json"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "schema_v1.txt", f.Schema().String()+"\n")
-			m := b.objects["logs/"+key].metadata
-			m["tributary-sha256"] = strconv.Itoa(len(m["tributary-sha256"])) + " digits"
-			if strings.Contains(key, "kind=raw") && strings.HasSuffix(key, ".g2.parquet") {
-				golden(t, "metadata_v1.txt", fmt.Sprintf("%q\n", m))
+			b := newBucket()
+			l := newLake(t, config(), b)
+			known := record(3) // nothing new was in it
+			known.Duplicates = 7
+			traffic := append(smallTraffic(), known)
+			r := rangeOf(1, 3)
+			for range 2 {
+				s, err := l.Open(t.Context(), shard, strings.TrimSpace(string(plan)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				appendAll(t, s, traffic)
+				if err := s.Flush(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+				r.Generation, r.After = 2, sequence(0)
 			}
-		}
+			golden(t, "names.txt", strings.Join(b.keys(), "\n")+"\n")
+			for _, key := range b.keys() {
+				switch {
+				case strings.HasSuffix(key, ".g2.json"):
+					golden(t, "manifest_"+version+"_generation_2.json", withoutEncoding(string(b.content(key))))
+				case strings.HasSuffix(key, ".json"):
+					golden(t, "manifest_"+version+".json", withoutEncoding(string(b.content(key))))
+				case strings.HasSuffix(key, ".parquet"):
+					goldenObject(t, version, key, b)
+				}
+			}
+		})
 	}
-	golden(t, "plan_v1.json", l.Plan()+"\n")
+}
+
+// goldenObject compares an object's columns; version 2 has other ones for each kind.
+func goldenObject(t *testing.T, version, key string, b *bucket) {
+	t.Helper()
+	f, err := parquet.OpenFile(bytes.NewReader(b.content(key)), int64(len(b.content(key))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "schema_v1.txt"
+	if version != "v1" {
+		_, kind, _ := strings.Cut(key, "kind=")
+		kind, _, _ = strings.Cut(kind, "/")
+		name = "schema_" + version + "_" + kind + ".txt"
+	}
+	golden(t, name, f.Schema().String()+"\n")
+	m := b.objects["logs/"+key].metadata
+	m["tributary-sha256"] = strconv.Itoa(len(m["tributary-sha256"])) + " digits"
+	if strings.Contains(key, "kind=raw") && strings.HasSuffix(key, ".g2.parquet") {
+		golden(t, "metadata_"+version+".txt", fmt.Sprintf("%q\n", m))
+	}
 }
 
 // withoutEncoding hides what a new version of the compression may change.
@@ -357,7 +383,9 @@ func TestWhatLiesUnderTheRangesNames(t *testing.T) {
 	})
 	t.Run("an object with other rows is an error that names it", func(t *testing.T) {
 		batches := smallTraffic()
-		batches[0].Events = append(batches[0].Events, event(schema.KindApp, noon.Add(time.Minute), "condor", "{}"))
+		more := event(schema.KindApp, noon.Add(time.Minute), "condor", "{}")
+		more.Index = 3
+		batches[0].Events = append(batches[0].Events, more)
 		b := fill(t, batches, r)
 		only(b, "kind=app/dt=2026-11-22/hour=12")
 		permanent(t, flushAll(t.Context(), t, newLake(t, config(), b), smallTraffic(), r), "tributary-rows", "hour=12")
@@ -478,7 +506,6 @@ func TestEventsGoWhereTheyBelong(t *testing.T) {
 		"by arrival with the oldest time there is":        {schema.Event{Kind: schema.KindRaw, Time: -1 << 63, Origin: &schema.Origin{}}, "kind=raw/dt=2026-11-22/hour=12"},
 		"by arrival with the newest time there is":        {schema.Event{Kind: schema.KindRaw, Time: 1<<63 - 1, Origin: &schema.Origin{}}, "kind=raw/dt=2026-11-22/hour=12"},
 		"without an origin":                               {schema.Event{Kind: schema.KindRaw, Time: noon.UnixNano(), Line: []byte("x")}, "kind=raw/dt=2026-11-22/hour=12"},
-		"of a kind that a newer forwarder knows":          {event(schema.Kind(9), noon, "s", "x"), "kind=kind%289%29/dt=2026-11-22/hour=12"},
 		"of another producer by the plan's rules":         {schema.Event{Time: in(0).UnixNano(), Origin: &schema.Origin{}, Line: []byte(`{"marker":"AUDIT","service":"heron","time":"2026-11-22T09:59:59Z"}`)}, "kind=audit/dt=2026-11-22/hour=09"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -508,27 +535,30 @@ func TestTextThatIsNotUTF8IsMendedInMetadataOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := readLake(t, b)[0]
-	if got.line != string(e.Line) || got.inLineColumn {
+	if got.line != string(e.Line) || !got.verbatim {
 		t.Errorf("line %q", got.line)
 	}
 	if got.service != "s\uFFFD" || got.name != "\uFFFD(" || got.tag != "\x00" || got.level != "\uFFFD" {
 		t.Errorf("metadata %+v", got)
 	}
-	if want := map[string]string{"a": "last", "b\uFFFD": "end"}; !maps.Equal(got.attributes, want) {
-		t.Errorf("attributes %q, want %q", got.attributes, want)
+	if want := map[string]string{"a": "last", "b\uFFFD": "end"}; !maps.Equal(got.labels, want) {
+		t.Errorf("labels %q, want %q", got.labels, want)
 	}
 }
 
 func TestOpenRefusesPlansItWouldNotFollow(t *testing.T) {
 	l := newLake(t, config(), newBucket())
 	for name, plan := range map[string]string{
-		"of a newer format":    strings.Replace(l.Plan(), `"format":1`, `"format":2`, 1),
-		"with an unknown key":  strings.Replace(l.Plan(), `"format":1`, `"format":1,"shuffle":true`, 1),
-		"that is no JSON":      "kind={kind}",
-		"with more behind it":  l.Plan() + "{}",
-		"with a bad template":  strings.Replace(l.Plan(), "kind={kind}", "kind={kin}", 1),
-		"with a bad window":    strings.Replace(l.Plan(), `"24h0m0s"`, `"a day"`, 1),
-		"that holds only text": `""`,
+		"of a newer format":              strings.Replace(l.Plan(), `"format":2`, `"format":3`, 1),
+		"with an unknown key":            strings.Replace(l.Plan(), `"format":2`, `"format":2,"shuffle":true`, 1),
+		"of the old format with columns": strings.Replace(l.Plan(), `"format":2`, `"format":1`, 1),
+		"without columns":                l.Plan()[:strings.Index(l.Plan(), `,"columns"`)] + "}",
+		"with a bad column":              strings.Replace(l.Plan(), `"promote":null`, `"promote":["time"]`, 1),
+		"that is no JSON":                "kind={kind}",
+		"with more behind it":            l.Plan() + "{}",
+		"with a bad template":            strings.Replace(l.Plan(), "kind={kind}", "kind={kin}", 1),
+		"with a bad window":              strings.Replace(l.Plan(), `"24h0m0s"`, `"a day"`, 1),
+		"that holds only text":           `""`,
 	} {
 		if _, err := l.Open(t.Context(), shard, plan); err == nil {
 			t.Errorf("a plan %s was opened: %s", name, plan)

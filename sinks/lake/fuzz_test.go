@@ -5,12 +5,11 @@ import (
 	"testing"
 
 	"tributary/schema"
-	"tributary/stream"
 )
 
 // FuzzFooter feeds the check what a damaged object may end with.
 func FuzzFooter(f *testing.F) {
-	content, wrote := smallObject(f)
+	content, wrote, l := smallObject(f)
 	n, err := footerBytes(content)
 	if err != nil {
 		f.Fatal(err)
@@ -25,27 +24,36 @@ func FuzzFooter(f *testing.F) {
 		if size < int64(len(tail)) {
 			size = int64(len(tail))
 		}
-		_ = checkFooter(tail, size, wrote)
+		_ = l.checkFooter(tail, size, wrote)
 	})
 }
 
-func smallObject(t testing.TB) ([]byte, tally) {
+func smallObject(t testing.TB) ([]byte, tally, *layout) {
 	t.Helper()
-	rules, err := schema.DefaultRules().Compile()
+	text, err := planText(DefaultConfig(), schema.DefaultRules())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tmpl, err := parseTemplate(DefaultConfig().Template)
+	lp, err := readPlan(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPending(&layoutPlan{template: tmpl, classifier: rules})
-	p.add(stream.Batch{Sequence: "1", Events: []schema.Event{{Line: []byte(`{"level":"INFO"}`)}, {Index: 1, Line: []byte("x")}}})
-	content, wrote, err := encode(p.partitions[0], "shardId-000000000000", p.records, newCodec(), sizes{1 << 20, minPage})
+	l := lp.layouts[schema.KindApp]
+	records := []record{{sequence: "1"}}
+	e := newEncoder(l, lp.splitter(schema.KindApp), "shardId-000000000000", records, newCodec(), sizes{1 << 20, minPage}, 100)
+	for i, text := range []string{`{"level":"INFO","a":1}`, "x"} {
+		if err := e.add(&row{index: uint32(i), bytes: rowCharge}, &line{text: []byte(text)}, "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.writeChunk(); err != nil {
+		t.Fatal(err)
+	}
+	content, wrote, err := e.close()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return content, wrote
+	return content, wrote, l
 }
 
 // FuzzPathSegment: whatever a service calls itself, its folder is one level, and
@@ -77,6 +85,7 @@ func FuzzReadPlan(f *testing.F) {
 	}
 	f.Add(text)
 	f.Add(`{"format":1}`)
+	f.Add(`{"format":2}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		lp, err := readPlan(text)
 		if (lp == nil) == (err == nil) {

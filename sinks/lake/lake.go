@@ -21,6 +21,7 @@ import (
 type Lake struct {
 	cfg     Config
 	plan    string
+	today   *layoutPlan // of plan
 	store   store
 	codec   *zstd.Codec
 	encode  *semaphore.Weighted // bytes, see Config.EncodeBytes
@@ -38,6 +39,10 @@ func New(cfg Config, rules schema.Rules, api s3API, reg prometheus.Registerer, l
 	if err != nil {
 		return nil, fmt.Errorf("lake: %w", err)
 	}
+	today, err := readPlan(text)
+	if err != nil {
+		return nil, fmt.Errorf("lake: %w", err)
+	}
 	m, err := newMetrics(reg)
 	if err != nil {
 		return nil, fmt.Errorf("lake: register metrics: %w", err)
@@ -45,6 +50,7 @@ func New(cfg Config, rules schema.Rules, api s3API, reg prometheus.Registerer, l
 	return &Lake{
 		cfg:     cfg,
 		plan:    text,
+		today:   today,
 		store:   store{api: api, timeout: cfg.AttemptTimeout},
 		codec:   newCodec(),
 		encode:  semaphore.NewWeighted(cfg.EncodeBytes),
@@ -61,10 +67,13 @@ func (l *Lake) Plan() string { return l.plan }
 // today's configuration says. It does no I/O. A plan of a later version is a
 // permanent error.
 func (l *Lake) Open(_ context.Context, shard stream.ShardID, plan string) (*Sink, error) {
-	lp, err := readPlan(plan)
-	if err != nil {
-		// The plan was read from where it is kept; it will not be another one later.
-		return nil, stream.Permanent(fmt.Errorf("open lake for %s: %w", shard, err))
+	lp := l.today
+	if plan != l.plan {
+		var err error
+		if lp, err = readPlan(plan); err != nil {
+			// The plan was read from where it is kept; it will not be another one later.
+			return nil, stream.Permanent(fmt.Errorf("open lake for %s: %w", shard, err))
+		}
 	}
 	sum := sha256.Sum256([]byte(plan))
 	s := &Sink{lake: l, shard: shard, plan: lp, planSum: hex.EncodeToString(sum[:])}

@@ -1,65 +1,89 @@
 package lake
 
 import (
+	"fmt"
+	"reflect"
+	"time"
+
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
-// layout describes the columns of format 1, in their order in the file. It is
-// never filled: rows are written column by column. Kind is not among them, it is
-// in the object's name.
-//
-// Dictionaries serve columns of few values. Columns of random text are PLAIN,
-// because zstd at its fastest finds nothing in them once lengths and bytes are
-// apart. The map comes last: what reads single columns never passes it.
+// layout is a table as the Parquet library wants it. It is immutable and shared by
+// all encoders of a plan.
 type layout struct {
-	Time          int64             `parquet:"time,timestamp(microsecond),delta"`        // the line's own time, or Docker's
-	IngestTime    int64             `parquet:"ingest_time,timestamp(microsecond),delta"` // arrival of the record in the stream
-	Service       string            `parquet:"service,dict"`
-	Level         *string           `parquet:"level,optional,dict"` // upper case; app and audit lines that state one
-	ContainerID   *string           `parquet:"container_id,optional,dict"`
-	ContainerName *string           `parquet:"container_name,optional,dict"`
-	Source        *string           `parquet:"source,optional,dict"` // stdout or stderr
-	Tag           *string           `parquet:"tag,optional,dict"`
-	Host          *string           `parquet:"host,optional,dict"`
-	Incomplete    bool              `parquet:"incomplete"`               // pieces of the line are missing
-	PartLine      *string           `parquet:"part_line,optional,plain"` // 32 hex digits shared by the parts of a line too long for a record
-	PartNumber    *int64            `parquet:"part_number,optional"`     // from 1
-	PartCount     *int64            `parquet:"part_count,optional"`
-	Shard         string            `parquet:"shard,dict"`
-	Sequence      string            `parquet:"sequence,dict"` // with shard and index the row's identity
-	Index         int64             `parquet:"index,delta"`   // place in the record
-	Line          *string           `parquet:"line,optional,plain"`
-	LineBytes     []byte            `parquet:"line_bytes,optional,plain"` // instead of line where the bytes are not UTF-8
-	Attributes    map[string]string `parquet:"attributes" parquet-key:",dict" parquet-value:",dict"`
+	table   []column
+	leaf    []int // of each column, the first of its columns in the file
+	leaves  int
+	maps    []int // leaves of the keys of maps; the values come behind them
+	schema  *parquet.Schema
+	options []parquet.WriterOption
 }
 
-// The columns by their index in the file.
-const (
-	colTime = iota
-	colIngestTime
-	colService
-	colLevel
-	colContainerID
-	colContainerName
-	colSource
-	colTag
-	colHost
-	colIncomplete
-	colPartLine
-	colPartNumber
-	colPartCount
-	colShard
-	colSequence
-	colIndex
-	colLine
-	colLineBytes
-	colAttributeKey
-	colAttributeValue
-	columnCount
-)
+func newLayout(format int, table []column) *layout {
+	l := &layout{table: table}
+	fields := make([]reflect.StructField, 0, len(table))
+	for i, c := range table {
+		l.leaf = append(l.leaf, l.leaves)
+		l.leaves++
+		if c.Type == Map {
+			l.maps = append(l.maps, l.leaf[i])
+			l.leaves++
+		}
+		fields = append(fields, c.field(i))
+		switch {
+		case c.Type == Map:
+			l.options = append(l.options, parquet.SkipPageBounds(c.Name, "key_value", "value"))
+		case c.unbound:
+			l.options = append(l.options, parquet.SkipPageBounds(c.Name))
+		}
+		if c.bloom {
+			// Ten bits a value: one look-up in a hundred is in vain.
+			l.options = append(l.options, parquet.BloomFilters(parquet.SplitBlockFilter(10, c.Name)))
+		}
+	}
+	row := reflect.New(reflect.StructOf(fields)).Interface()
+	l.schema = parquet.NewSchema("event", parquet.SchemaOf(row))
+	// parquet-mr ignores statistics of writers whose name it cannot parse. The version
+	// is that of the format, not of the program: a new build writes the same bytes.
+	l.options = append(l.options, parquet.CreatedBy("tributary", fmt.Sprintf("%d.0.0", format), "lake"))
+	return l
+}
 
-var fileSchema = parquet.NewSchema("event", parquet.SchemaOf(layout{}))
+// field describes the column by a field of a struct that is never filled: the
+// library keeps the order of fields, which it does not of groups made by hand.
+func (c column) field(i int) reflect.StructField {
+	name, typ := c.Name, reflect.Type(nil)
+	switch c.Type {
+	case Timestamp:
+		name, typ = name+",timestamp(microsecond)", reflect.TypeFor[int64]()
+	case BigInt:
+		typ = reflect.TypeFor[int64]()
+	case Integer:
+		typ = reflect.TypeFor[int32]()
+	case Double:
+		typ = reflect.TypeFor[float64]()
+	case Boolean:
+		typ = reflect.TypeFor[bool]()
+	case Text:
+		typ = reflect.TypeFor[string]()
+	case Binary:
+		typ = reflect.TypeFor[[]byte]()
+	case Map:
+		typ = reflect.TypeFor[map[string]string]()
+	}
+	if !c.Required {
+		name += ",optional"
+	}
+	if c.encoding != "" {
+		name += "," + c.encoding
+	}
+	tag := fmt.Sprintf("parquet:%q", name)
+	if c.Type == Map {
+		tag += ` parquet-key:",dict" parquet-value:",dict"`
+	}
+	return reflect.StructField{Name: fmt.Sprintf("C%d", i), Type: typ, Tag: reflect.StructTag(tag)}
+}
 
 // newCodec returns the compression, which keeps its compressors between objects.
 // Each works in the caller's goroutine: objects of several shards are encoded at
@@ -72,29 +96,22 @@ const minPage = 64 << 10
 // newFile returns a writer of one object. pageBytes is the most a page may hold;
 // lines is what will be written, so that small objects do not pay for buffers of
 // large pages.
-func newFile(out *objectBuffer, codec *zstd.Codec, pageBytes, lines int64) *parquet.GenericWriter[any] {
-	return parquet.NewGenericWriter[any](out,
-		fileSchema,
-		// parquet-mr ignores statistics of writers whose name it cannot parse. The
-		// version is that of the format, not of the program: a new build writes the
-		// same bytes.
-		parquet.CreatedBy("tributary", "1.0.0", "lake"),
+func (l *layout) newFile(out *objectBuffer, codec *zstd.Codec, pageBytes, lines int64) *parquet.GenericWriter[any] {
+	options := append([]parquet.WriterOption{
+		l.schema,
 		parquet.Compression(codec),
 		parquet.PageBufferSize(int(max(minPage, min(pageBytes, 2*lines)))),
 		// A dictionary without a bound turns into a copy of the column.
-		parquet.DictionaryMaxBytes(1<<20),
+		parquet.DictionaryMaxBytes(1 << 20),
 		// Page headers would repeat the smallest and largest value, in full and
 		// uncompressed, twice each: a line of a megabyte would cost five, and readers
 		// refuse such headers. The page index tells the same in a few bytes.
 		parquet.DataPageStatistics(false),
-		parquet.SkipPageBounds("line"),
-		parquet.SkipPageBounds("line_bytes"),
-		parquet.SkipPageBounds("part_line"),
-		parquet.SkipPageBounds("attributes", "key_value", "value"),
 		// The writer sorts nothing; this only tells readers what partition.sort did.
 		parquet.SortingWriterConfig(parquet.SortingColumns(parquet.Ascending("service"), parquet.Ascending("time"))),
 		parquet.WriteBufferSize(0),
-	)
+	}, l.options...)
+	return parquet.NewGenericWriter[any](out, options...)
 }
 
 // objectBuffer is the object in memory.
@@ -104,3 +121,6 @@ func (b *objectBuffer) Write(p []byte) (int, error) {
 	b.bytes = append(b.bytes, p...)
 	return len(p), nil
 }
+
+// micros is a time as columns have it.
+func micros(ns int64) int64 { return floorDiv(ns, int64(time.Microsecond)) }

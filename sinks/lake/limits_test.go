@@ -118,7 +118,7 @@ func TestShardsShareTheEncodingBudget(t *testing.T) {
 			batch := record(1, event(schema.KindRaw, noon, "s", line))
 			batch.Shard = stream.ShardID(fmt.Sprintf("shardId-%012d", i))
 			r := stream.Range{Shard: batch.Shard, First: batch.Sequence, Last: batch.Sequence}
-			if err := s.Append(batch); err != nil {
+			if err := s.Append(asRead(t, batch)); err != nil {
 				t.Fatal(err)
 			}
 			flushes.Go(func() error { return s.Flush(t.Context(), r) })

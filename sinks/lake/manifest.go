@@ -10,8 +10,8 @@ import (
 	"tributary/stream"
 )
 
-// manifest ends a range's flush. Its JSON is format 1; readers skip fields they do
-// not know.
+// manifest ends a range's flush. Its JSON is the same in formats 1 and 2; readers
+// skip fields they do not know.
 type manifest struct {
 	Format     int                   `json:"format"`
 	Shard      stream.ShardID        `json:"shard"`

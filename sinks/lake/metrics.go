@@ -14,6 +14,7 @@ type metrics struct {
 	objectBytes    prometheus.Counter
 	late           prometheus.Counter
 	verifyFailures prometheus.Counter
+	misfits        *prometheus.CounterVec
 	encoding       prometheus.Gauge
 	flush          prometheus.Histogram
 }
@@ -30,6 +31,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		objectBytes:    counter("object_bytes_total", "Bytes of these objects."),
 		late:           counter("late_events_total", "Events put by arrival because their time lies too far from it."),
 		verifyFailures: counter("verify_failures_total", "Objects whose footer did not tell what was written."),
+		misfits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tributary_lake_misfit_values_total",
+			Help: "Values meant for a column and not of its type, kept as attributes; a replay counts again.",
+		}, []string{"column"}),
 		encoding: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "tributary_lake_encoding_bytes",
 			Help: "Bytes being encoded or uploaded; bounded by encode_bytes.",
@@ -41,7 +46,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.objects, m.existing, m.rows, m.lineBytes, m.objectBytes, m.late, m.verifyFailures, m.encoding, m.flush} {
+	for _, c := range []prometheus.Collector{m.objects, m.existing, m.rows, m.lineBytes, m.objectBytes, m.late, m.verifyFailures, m.misfits, m.encoding, m.flush} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

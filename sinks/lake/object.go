@@ -24,9 +24,9 @@ const (
 	metaTruncated  = "tributary-truncated" // only on objects of a truncated range
 )
 
-func objectMetadata(r stream.Range, rows int64, sum string) map[string]string {
+func objectMetadata(format int, r stream.Range, rows int64, sum string) map[string]string {
 	m := map[string]string{
-		metaFormat:     strconv.Itoa(formatVersion),
+		metaFormat:     strconv.Itoa(format),
 		metaShard:      string(r.Shard),
 		metaGeneration: strconv.FormatUint(r.Generation, 10),
 		metaFirst:      string(r.First),
@@ -46,26 +46,28 @@ type object struct {
 	content     []byte
 	tail        []byte // footer and trailer of content
 	wrote       tally
+	layout      *layout
+	format      int
 	sum         string // hex SHA-256 of content
 }
 
 // newObject checks the encoded file before anybody sees it.
-func newObject(bucket, key string, content []byte, wrote tally) (object, error) {
+func newObject(lp *layoutPlan, key string, content []byte, wrote tally, l *layout) (object, error) {
 	n, err := footerBytes(content)
 	if err == nil {
-		err = checkFooter(content, int64(len(content)), wrote)
+		err = l.checkFooter(content, int64(len(content)), wrote)
 	}
 	if err != nil {
 		return object{}, fmt.Errorf("verify %s before upload: %w", key, err)
 	}
 	sum := sha256.Sum256(content)
-	return object{bucket, key, content, content[int64(len(content))-n:], wrote, hex.EncodeToString(sum[:])}, nil
+	return object{lp.bucket, key, content, content[int64(len(content))-n:], wrote, l, lp.format, hex.EncodeToString(sum[:])}, nil
 }
 
 // place makes the object durable under its name, or finds it there, and returns
 // its line for the manifest.
 func (l *Lake) place(ctx context.Context, o object, r stream.Range) (manifestObject, error) {
-	err := l.store.create(ctx, o.bucket, o.key, o.content, "application/vnd.apache.parquet", objectMetadata(r, o.wrote.rows, o.sum))
+	err := l.store.create(ctx, o.bucket, o.key, o.content, "application/vnd.apache.parquet", objectMetadata(o.format, r, o.wrote.rows, o.sum))
 	created := err == nil
 	if err != nil && !errors.Is(err, errExists) {
 		return manifestObject{}, err
@@ -99,7 +101,7 @@ func (l *Lake) place(ctx context.Context, o object, r stream.Range) (manifestObj
 
 // sameRows tells this range's object from a stranger under its name.
 func sameRows(o object, there stored, r stream.Range) error {
-	for name, want := range objectMetadata(r, o.wrote.rows, "") {
+	for name, want := range objectMetadata(o.format, r, o.wrote.rows, "") {
 		if got := there.metadata[name]; got != want && name != metaSHA256 {
 			return stream.Permanent(fmt.Errorf("%s/%s is there with other content: its %s is %q, this flush has %q",
 				o.bucket, o.key, name, got, want))
@@ -120,7 +122,7 @@ func (l *Lake) adopt(ctx context.Context, o object, there stored) (manifestObjec
 		}
 	}
 	if err == nil {
-		err = checkFooter(there.tail, there.size, o.wrote)
+		err = o.layout.checkFooter(there.tail, there.size, o.wrote)
 	}
 	if err != nil {
 		l.metrics.verifyFailures.Inc()

@@ -4,17 +4,15 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-
-	"github.com/parquet-go/parquet-go"
+	"unicode/utf8"
 
 	"tributary/schema"
 )
 
 // originValues are the values that all rows of one origin share.
 type originValues struct {
-	columns [colHost - colContainerID + 1]parquet.Value
-	keys    []parquet.Value
-	values  []parquet.Value
+	texts        [5][]byte // in the order of originColumns
+	keys, values [][]byte  // labels
 }
 
 // noOrigin stands for a missing one. Nobody writes to it.
@@ -32,17 +30,13 @@ func (e *encoder) origin(o *schema.Origin) *originValues {
 
 func newOriginValues(o *schema.Origin) *originValues {
 	v := &originValues{}
-	for i, text := range [...]string{o.ContainerID, o.ContainerName, o.Source, o.Tag, o.Host} {
-		v.columns[i] = optional(colContainerID+i, []byte(validText(text)), text != "")
+	for i, text := range [...]string{o.ContainerID, o.ContainerName, o.Source, o.Host, o.Tag} {
+		if text != "" {
+			v.texts[i] = []byte(validText(text))
+		}
 	}
-	for i, l := range uniqueLabels(o.Labels) {
-		repeated := min(i, 1)
-		v.keys = append(v.keys, parquet.ByteArrayValue([]byte(l.Name)).Level(repeated, 1, colAttributeKey))
-		v.values = append(v.values, parquet.ByteArrayValue([]byte(l.Value)).Level(repeated, 1, colAttributeValue))
-	}
-	if len(v.keys) == 0 {
-		v.keys = []parquet.Value{null(colAttributeKey)}
-		v.values = []parquet.Value{null(colAttributeValue)}
+	for _, l := range uniqueLabels(o.Labels) {
+		v.keys, v.values = append(v.keys, []byte(l.Name)), append(v.values, []byte(l.Value))
 	}
 	return v
 }
@@ -62,4 +56,13 @@ func uniqueLabels(labels []schema.Label) []schema.Label {
 		}
 	}
 	return last
+}
+
+// validText makes metadata fit for Parquet's STRING, which must be UTF-8: engines
+// refuse a whole column for one wrong byte. Lines are never changed.
+func validText(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }

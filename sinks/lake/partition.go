@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -9,42 +10,52 @@ import (
 	"tributary/stream"
 )
 
-// rowCharge is what a row costs beside its line: this package's row and its
-// share of the slices' growth.
-const rowCharge = 96
+const (
+	// rowCharge is what a row costs beside its line while it is encoded: the row, and
+	// its line and values in the encoder.
+	rowCharge = 128
+	// rowBytes and recordBytes are what waits in memory for a flush beside a record's
+	// own bytes, with the slices' growth.
+	rowBytes    = 48
+	recordBytes = 192
+)
 
-// row is an event that waits for the flush.
+// row is an event that waits for the flush. Its line is in its record.
 type row struct {
-	event   *schema.Event
-	kind    schema.Kind
-	record  int32 // index into pending.records
 	time    int64 // nanoseconds since the Unix epoch
-	service string
+	service uint32
+	record  int32  // index into pending.records
+	index   uint32 // in the record
+	bytes   uint32 // of the line, and rowCharge
 }
 
-// record is what rows of one record share.
+// record is one that came, as it came: compressed, if a forwarder of ours sent it.
 type record struct {
 	sequence stream.SequenceNumber
 	arrival  time.Time
+	data     []byte
 }
 
 // partition collects the rows that become one object.
 type partition struct {
 	path  string
+	kind  schema.Kind
 	rows  []row
-	bytes int64 // lines and rowCharge, what encoding reads
+	bytes int64 // of the rows
 }
 
 // sort brings the rows into the object's order. Records are appended in the order
 // of their numbers, so their index stands for the number. No two rows are equal
 // in all four, hence the order is the same in every replay.
-func (p *partition) sort() {
+func (p *partition) sort(services []string) {
 	slices.SortFunc(p.rows, func(a, b row) int {
+		if a.service != b.service {
+			return cmp.Compare(services[a.service], services[b.service])
+		}
 		return cmp.Or(
-			cmp.Compare(a.service, b.service),
 			cmp.Compare(a.time, b.time),
 			cmp.Compare(a.record, b.record),
-			cmp.Compare(a.event.Index, b.event.Index),
+			cmp.Compare(a.index, b.index),
 		)
 	})
 }
@@ -57,6 +68,8 @@ type pending struct {
 	partitions []*partition
 	byPlace    map[place]*partition
 	byPath     map[string]*partition
+	services   []string
+	numbers    map[string]uint32 // of services
 	rows       int64
 	lines      int64 // bytes
 	late       int64
@@ -69,10 +82,10 @@ type pending struct {
 }
 
 func newPending(lp *layoutPlan) *pending {
-	return &pending{plan: lp, byPlace: map[place]*partition{}, byPath: map[string]*partition{}}
+	return &pending{plan: lp, byPlace: map[place]*partition{}, byPath: map[string]*partition{}, numbers: map[string]uint32{}}
 }
 
-// add takes b's events and returns the bytes they hold.
+// add takes b and returns the bytes that are held for it.
 func (p *pending) add(b stream.Batch) int64 {
 	p.rejects += int64(len(b.Rejects))
 	p.duplicates += int64(b.Duplicates)
@@ -84,38 +97,48 @@ func (p *pending) add(b stream.Batch) int64 {
 	if len(b.Events) == 0 {
 		return 0
 	}
-	p.records = append(p.records, record{b.Sequence, b.Arrival})
-	var held int64
+	p.records = append(p.records, record{b.Sequence, b.Arrival, bytes.Clone(b.Record)})
 	for i := range b.Events {
-		e := &b.Events[i]
-		p.addEvent(e, b.Arrival.UnixNano())
-		held += int64(schema.EventSize(e)) + rowCharge
+		p.addEvent(&b.Events[i], b.Arrival.UnixNano())
 	}
-	// The lines alias one buffer per record: it stays as a whole even when
-	// de-duplication has left a single event of it.
-	return max(held, b.Bytes+int64(len(b.Events))*rowCharge)
+	return recordBytes + int64(len(b.Record)) + int64(len(b.Events))*rowBytes
 }
 
 func (p *pending) addEvent(e *schema.Event, arrival int64) {
 	origin := cmp.Or(e.Origin, &noOrigin)
-	r := row{event: e, kind: e.Kind, record: int32(len(p.records) - 1), time: e.Time, service: origin.Service}
-	if e.Kind == schema.KindUnset {
+	kind, service, at := e.Kind, origin.Service, e.Time
+	if kind == schema.KindUnset {
 		v := p.plan.classifier.Classify(e.Line, origin, e.Time, arrival)
-		r.kind, r.service, r.time = v.Kind, v.Service, v.Time
+		kind, service, at = v.Kind, v.Service, v.Time
 	}
-	r.service = validText(r.service)
-
-	when, window := r.time, int64(p.plan.window)
+	number := p.service(service)
+	when, window := at, int64(p.plan.window)
 	if when < arrival-window || when > arrival+window {
 		when = arrival
 		p.late++
 	}
-	to := p.partition(place{kind: r.kind, hour: floorDiv(when, int64(time.Hour)), service: r.service})
-	size := int64(len(e.Line)) + rowCharge
-	to.rows = append(to.rows, r)
-	to.bytes += size
+	to := p.partition(place{kind: kind, hour: floorDiv(when, int64(time.Hour)), service: p.services[number]})
+	size := len(e.Line) + rowCharge
+	to.rows = append(to.rows, row{time: at, service: number, record: int32(len(p.records) - 1), index: e.Index, bytes: uint32(size)})
+	to.bytes += int64(size)
 	p.rows++
 	p.lines += int64(len(e.Line))
+}
+
+// service numbers the names of services; the same name has one number.
+func (p *pending) service(name string) uint32 {
+	n, known := p.numbers[name]
+	if known {
+		return n
+	}
+	text := validText(name)
+	if n, known = p.numbers[text]; !known {
+		n = uint32(len(p.services))
+		p.services = append(p.services, text)
+		p.numbers[text] = n
+	}
+	p.numbers[name] = n
+	return n
 }
 
 // partition finds or opens the partition of a place. Several places may share a
@@ -132,7 +155,7 @@ func (p *pending) partition(at place) *partition {
 	path := p.plan.template.path(at)
 	to := p.byPath[path]
 	if to == nil {
-		to = &partition{path: path}
+		to = &partition{path: path, kind: at.kind}
 		p.byPath[path] = to
 		p.partitions = append(p.partitions, to)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tributary/schema"
 	"tributary/stream"
 )
 
@@ -39,8 +40,8 @@ func (s *Sink) reset() {
 // Size is the bytes held by what was appended and not yet flushed.
 func (s *Sink) Size() int64 { return s.size.Load() }
 
-// Append takes one record's events and keeps b's bytes until Flush returns nil.
-// Records come in the order of their sequence numbers.
+// Append takes one record, of which it keeps a copy as it came, and of its events
+// only where they belong. Records come in the order of their sequence numbers.
 func (s *Sink) Append(b stream.Batch) error {
 	if b.Sequence == "" {
 		return nil
@@ -110,50 +111,148 @@ func (s *Sink) check(r stream.Range) error {
 
 func (s *Sink) placeObjects(ctx context.Context, r stream.Range) (*manifest, error) {
 	p := s.pending
+	slices.SortFunc(p.partitions, func(a, b *partition) int { return cmp.Compare(a.path, b.path) })
+	if err := s.placeMissing(ctx, r); err != nil {
+		return nil, err
+	}
 	m := &manifest{
-		Format: formatVersion, Shard: r.Shard, Generation: r.Generation, After: r.After, First: r.First, Last: r.Last,
+		Format: s.plan.format, Shard: r.Shard, Generation: r.Generation, After: r.After, First: r.First, Last: r.Last,
 		Truncated: r.Truncated, Plan: s.planSum,
 		Records: p.taken, ArrivalFirst: p.arrivalFirst.UTC(), ArrivalLast: p.arrivalLast.UTC(),
 		LineBytes: p.lines, Late: p.late, Duplicates: p.duplicates, Rejects: p.rejects,
 		Objects: []manifestObject{},
 	}
-	slices.SortFunc(p.partitions, func(a, b *partition) int { return cmp.Compare(a.path, b.path) })
 	for _, part := range p.partitions {
-		key := s.plan.objectKey(part.path, r)
-		o, done := s.placed[key]
-		if !done {
-			var err error
-			if o, err = s.placePartition(ctx, key, part, r); err != nil {
-				return nil, err
-			}
-			s.placed[key] = o
-			s.lake.count(o)
-		}
+		o := s.placed[s.plan.objectKey(part.path, r)]
 		m.Objects = append(m.Objects, o)
 		m.Rows += o.Rows
 	}
 	return m, nil
 }
 
-// placePartition encodes and uploads one partition; only its bytes, and those of
-// the other shards within EncodeBytes, are in memory beside the events.
-func (s *Sink) placePartition(ctx context.Context, key string, part *partition, r stream.Range) (manifestObject, error) {
-	budget, err := s.lake.reserve(ctx, part.bytes+encodeCharge)
+// placeMissing encodes and uploads the partitions that are not yet durable, one at
+// a time. Only some rows' lines are in the clear at a time, and one object, within
+// EncodeBytes for all shards.
+func (s *Sink) placeMissing(ctx context.Context, r stream.Range) error {
+	var missing []*partition
+	var total, largest int64
+	for _, part := range s.pending.partitions {
+		if _, done := s.placed[s.plan.objectKey(part.path, r)]; !done {
+			part.sort(s.pending.services)
+			missing = append(missing, part)
+			total += part.bytes
+			largest = max(largest, part.bytes)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	half := s.lake.cfg.EncodeBytes / 2
+	budget, err := s.lake.reserve(ctx, min(half, total)+largest/usualCompression+encodeCharge)
 	if err != nil {
-		return manifestObject{}, err
+		return err
 	}
 	defer budget.shrink(0)
-	part.sort()
-	content, wrote, err := encode(part, s.shard, s.pending.records, s.lake.codec,
-		sizes{rowGroup: s.lake.cfg.RowGroupBytes, page: s.lake.cfg.PageBytes})
-	if err != nil {
-		return manifestObject{}, fmt.Errorf("encode %s: %w", key, err)
+	lines := &loader{decoder: schema.NewDecoder()}
+	var e *encoder
+	for rest := cut(missing, half); len(rest) > 0; rest = rest[1:] {
+		rows := rest[0].rows()
+		loaded, err := lines.load(s.pending.records, rows)
+		if err != nil {
+			return err
+		}
+		for _, p := range rest[0] {
+			if p.from == 0 {
+				e = newEncoder(s.plan.layouts[p.kind], s.plan.splitter(p.kind), s.shard, s.pending.records, s.lake.codec,
+					sizes{rowGroup: s.lake.cfg.RowGroupBytes, page: s.lake.cfg.PageBytes}, p.bytes)
+			}
+			n := p.to - p.from
+			for i := range n {
+				if err := e.add(&rows[i], &loaded[i], s.pending.services[rows[i].service]); err != nil {
+					return fmt.Errorf("encode %s: %w", p.path, err)
+				}
+			}
+			if err := e.writeChunk(); err != nil { // the lines go with the next load
+				return fmt.Errorf("encode %s: %w", p.path, err)
+			}
+			rows, loaded = rows[n:], loaded[n:]
+			if p.to < len(p.partition.rows) {
+				continue
+			}
+			if len(rest) == 1 && len(rows) == 0 {
+				lines = nil
+			}
+			if err := s.placeObject(ctx, e, p.partition, r, budget, lines == nil); err != nil {
+				return err
+			}
+		}
 	}
-	o, err := newObject(s.plan.bucket, key, content, wrote)
+	return nil
+}
+
+// placeObject ends an object and uploads it. Behind the last one of a flush only its
+// own bytes count.
+func (s *Sink) placeObject(ctx context.Context, e *encoder, part *partition, r stream.Range, budget *reservation, last bool) error {
+	key := s.plan.objectKey(part.path, r)
+	content, wrote, err := e.close()
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", key, err)
+	}
+	s.plan.done(part.kind, e.splits, s.lake.metrics)
+	o, err := newObject(s.plan, key, content, wrote, e.layout)
 	if err != nil {
 		s.lake.metrics.verifyFailures.Inc()
-		return manifestObject{}, err
+		return err
 	}
-	budget.shrink(int64(cap(content)))
-	return s.lake.place(ctx, o, r)
+	if last {
+		budget.shrink(int64(cap(content)))
+	}
+	placed, err := s.lake.place(ctx, o, r)
+	if err != nil {
+		return err
+	}
+	s.placed[key] = placed
+	s.lake.count(placed)
+	return nil
+}
+
+// piece is a run of a partition's rows.
+type piece struct {
+	*partition
+	from, to int
+}
+
+// pieces are encoded together.
+type pieces []piece
+
+// cut deals the rows of all partitions out, in their order, to pieces of at most
+// limit bytes together, or of one row.
+func cut(parts []*partition, limit int64) (out []pieces) {
+	var now pieces
+	size := int64(0)
+	for _, part := range parts {
+		from := 0
+		for i := range part.rows {
+			n := int64(part.rows[i].bytes)
+			if size > 0 && size+n > limit {
+				if from < i {
+					now = append(now, piece{part, from, i})
+				}
+				out, now, size, from = append(out, now), nil, 0, i
+			}
+			size += n
+		}
+		now = append(now, piece{part, from, len(part.rows)})
+	}
+	return append(out, now)
+}
+
+func (p pieces) rows() (all []row) {
+	if len(p) == 1 {
+		return p[0].partition.rows[p[0].from:p[0].to]
+	}
+	for _, piece := range p {
+		all = append(all, piece.partition.rows[piece.from:piece.to]...)
+	}
+	return all
 }

@@ -23,7 +23,7 @@ func footerBytes(tail []byte) (int64, error) {
 // checkFooter compares the footer of a file of size bytes, of which tail are the
 // last, with what was written into it. The Parquet library has had faults that
 // lost values and reported success; the counts in the footer tell.
-func checkFooter(tail []byte, size int64, want tally) error {
+func (l *layout) checkFooter(tail []byte, size int64, want tally) error {
 	file, err := parquet.OpenFile(&tailReader{tail, size}, size,
 		parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
@@ -31,24 +31,26 @@ func checkFooter(tail []byte, size int64, want tally) error {
 	}
 	var got tally
 	for i, group := range file.Metadata().RowGroups {
-		if len(group.Columns) != columnCount {
-			return fmt.Errorf("row group %d has %d columns, not %d", i, len(group.Columns), columnCount)
+		if len(group.Columns) != l.leaves {
+			return fmt.Errorf("row group %d has %d columns, not %d", i, len(group.Columns), l.leaves)
 		}
-		for c := range group.Columns[:colAttributeKey] {
-			if n := group.Columns[c].MetaData.NumValues; n != group.NumRows {
-				return fmt.Errorf("row group %d, column %d holds %d values for %d rows", i, c, n, group.NumRows)
+		held := func(leaf int) int64 { return group.Columns[leaf].MetaData.NumValues }
+		for c, leaf := range l.leaf {
+			if n := held(leaf); n != group.NumRows && l.table[c].Type != Map {
+				return fmt.Errorf("row group %d, column %s holds %d values for %d rows", i, l.table[c].Name, n, group.NumRows)
 			}
 		}
-		keys, values := group.Columns[colAttributeKey].MetaData.NumValues, group.Columns[colAttributeValue].MetaData.NumValues
-		if keys != values {
-			return fmt.Errorf("row group %d holds %d attribute keys and %d values", i, keys, values)
+		for m, leaf := range l.maps {
+			if held(leaf) != held(leaf+1) {
+				return fmt.Errorf("row group %d holds %d keys and %d values of a map", i, held(leaf), held(leaf+1))
+			}
+			got.entries[m] += held(leaf)
 		}
 		got.rows += group.NumRows
-		got.attributes += keys
 	}
 	if got.rows != file.NumRows() || got != want {
-		return fmt.Errorf("it holds %d rows (%d in the sum) and %d attributes, not %d and %d",
-			file.NumRows(), got.rows, got.attributes, want.rows, want.attributes)
+		return fmt.Errorf("it holds %d rows (%d in the sum) and %d entries of maps, not %d and %d",
+			file.NumRows(), got.rows, got.entries, want.rows, want.entries)
 	}
 	return nil
 }

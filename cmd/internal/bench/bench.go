@@ -92,7 +92,7 @@ func (b *bench) stages(ctx context.Context) error {
 			b.report.Runs = append(b.report.Runs, r.out...)
 		}
 	}
-	b.report.Stages = rows(b.report.Runs)
+	b.report.Stages = stageRows(b.report.Runs)
 	for _, size := range b.plan.sizes {
 		b.report.Yardsticks = append(b.report.Yardsticks, yards[size].found)
 		b.log("ceiling of the endpoints, lines of %d B", size)

@@ -83,8 +83,8 @@ type Target struct {
 	Reached bool   `json:"reached"`
 }
 
-// rows makes a row of the runs of each stage and size, in their order.
-func rows(runs []Run) (out []StageRow) {
+// stageRows makes a row of the runs of each stage and size, in their order.
+func stageRows(runs []Run) (out []StageRow) {
 	type key struct {
 		stage string
 		size  int

@@ -43,7 +43,7 @@ func TestRowsAreMediansOfTheirRuns(t *testing.T) {
 		return Run{Stage: stageChain, LineBytes: 500, Lines: 1000, Seconds: seconds, Yardstick: yard, StreamBytes: 100_000, Records: 10,
 			Processes: []Usage{{processLake, cpu, rss}}}
 	}
-	got := rows([]Run{run(1, 1, 0.002, 5), run(2, 2, 0.008, 9), run(4, 1, 0.003, 7)})
+	got := stageRows([]Run{run(1, 1, 0.002, 5), run(2, 2, 0.008, 9), run(4, 1, 0.003, 7)})
 	if len(got) != 1 {
 		t.Fatalf("got %d rows", len(got))
 	}
@@ -115,11 +115,11 @@ func TestRowsOfTheLakeAreCounted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			type row struct {
-				Line []byte `parquet:"line"`
+				Message string `parquet:"message"`
 			}
 			var rows []row
 			for _, l := range c.lines {
-				rows = append(rows, row{l})
+				rows = append(rows, row{string(l)})
 			}
 			dir := t.TempDir()
 			if err := parquet.WriteFile(filepath.Join(dir, "a.parquet"), rows); err != nil {

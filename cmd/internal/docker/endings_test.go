@@ -49,8 +49,8 @@ func TestAContainerKilledInTheMiddleOfALine(t *testing.T) {
 		t.Errorf("%d complete and %d incomplete rows, want 50 and 1", m.complete, m.incomplete)
 	}
 	for _, row := range rows {
-		if row.incomplete && row.line != half {
-			t.Errorf("of %d bytes printed before the kill the row has %d", len(half), len(row.line))
+		if row.Incomplete && row.Line != half {
+			t.Errorf("of %d bytes printed before the kill the row has %d", len(half), len(row.Line))
 		}
 	}
 }
@@ -99,8 +99,8 @@ func TestTimesHaveNanosecondsWhenAskedFor(t *testing.T) {
 			w.wait(t, c.name, time.Minute)
 			w.settle(t, f)
 			for _, row := range w.lake.of(c.name) {
-				if (row.time.Nanosecond() != 0) != test.within {
-					t.Errorf("%q has the time %v", row.line, row.time)
+				if (row.Time.Nanosecond() != 0) != test.within {
+					t.Errorf("%q has the time %v", row.Line, row.Time)
 				}
 			}
 		})

@@ -1,29 +1,14 @@
 package docker
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"tributary/cmd/internal/rows"
 )
-
-// row is what the lake has of one line.
-type row struct {
-	line       string
-	incomplete bool
-	source     string
-	time       time.Time
-}
 
 // lake holds the rows found so far by container name. Objects never change, so each
 // is read once, by an engine that did not write them.
@@ -32,18 +17,18 @@ type lake struct {
 
 	mu   sync.Mutex
 	read map[string]bool
-	rows map[string][]row
+	rows map[string][]rows.Row
 }
 
 func newLake(dir string) *lake {
-	return &lake{dir: dir, read: make(map[string]bool), rows: make(map[string][]row)}
+	return &lake{dir: dir, read: make(map[string]bool), rows: make(map[string][]rows.Row)}
 }
 
 // of returns the rows of a container, named as it was started.
-func (l *lake) of(container string) []row {
+func (l *lake) of(container string) []rows.Row {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]row(nil), l.rows[container]...)
+	return append([]rows.Row(nil), l.rows[container]...)
 }
 
 // refresh reads the objects that have come since the last call.
@@ -61,46 +46,6 @@ func (l *lake) refresh() error {
 			return nil
 		}
 		l.read[path] = true
-		return l.object(path)
+		return rows.Read(path, func(r rows.Row) { l.rows[r.Container] = append(l.rows[r.Container], r) })
 	})
-}
-
-func (l *lake) object(path string) error {
-	r, err := file.OpenParquetFile(path, false)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
-	defer r.Close()
-	fr, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
-	table, err := fr.ReadTable(context.Background())
-	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	defer table.Release()
-	batches := array.NewTableReader(table, 0)
-	defer batches.Release()
-	for batches.Next() {
-		l.take(batches.RecordBatch())
-	}
-	return batches.Err()
-}
-
-func (l *lake) take(rec arrow.RecordBatch) {
-	column := func(name string) arrow.Array { return rec.Column(rec.Schema().FieldIndices(name)[0]) }
-	text, bytes := column("line").(*array.String), column("line_bytes").(*array.Binary)
-	container, source := column("container_name").(*array.String), column("source").(*array.String)
-	incomplete, at := column("incomplete").(*array.Boolean), column("time").(*array.Timestamp)
-	for i := range int(rec.NumRows()) {
-		r := row{incomplete: incomplete.Value(i), source: source.Value(i), time: at.Value(i).ToTime(arrow.Microsecond)}
-		if text.IsValid(i) {
-			r.line = text.Value(i)
-		} else {
-			r.line = string(bytes.Value(i))
-		}
-		name := container.Value(i)
-		l.rows[name] = append(l.rows[name], r)
-	}
 }

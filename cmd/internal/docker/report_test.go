@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"text/tabwriter"
+
+	"tributary/cmd/internal/rows"
 )
 
 // measured is one line of the table: what a container printed and what became of it.
@@ -63,38 +65,38 @@ func (r *report) print(w io.Writer, version string) {
 // counters do not cover all of it. Whatever Docker does, a row is a printed line,
 // byte for byte and once, or is marked incomplete and made of a line's pieces; and
 // every piece the forwarder has counted is in a row.
-func judge(t *testing.T, rows []row, c container, r *received) measured {
+func judge(t *testing.T, found []rows.Row, c container, r *received) measured {
 	t.Helper()
-	m := measured{opts: c.opts, printed: len(c.printed()), received: -1, rows: len(rows)}
+	m := measured{opts: c.opts, printed: len(c.printed()), received: -1, rows: len(found)}
 	left := make(map[string]int)
 	for _, l := range c.printed() {
 		left[l]++
 	}
 	fragments := make(map[string]int)
 	var least, most int // pieces that the rows are made of
-	for _, row := range rows {
-		low, high, known := pieces(row.line), pieces(row.line), true
+	for _, row := range found {
+		low, high, known := pieces(row.Line), pieces(row.Line), true
 		switch {
-		case row.incomplete:
+		case row.Incomplete:
 			m.incomplete++
 			known = false
 			for _, l := range c.printed() {
-				if low, high, known = consistsOf(row.line, l); known {
+				if low, high, known = consistsOf(row.Line, l); known {
 					if fragments[l]++; fragments[l] == 2 {
 						m.split++
 					}
 					break
 				}
 			}
-		case left[row.line] > 0:
-			left[row.line]--
+		case left[row.Line] > 0:
+			left[row.Line]--
 			m.complete++
 		default:
-			_, known = left[row.line]
+			_, known = left[row.Line]
 			m.doubled++
 		}
 		if !known {
-			t.Errorf("%s: a row is no line that was printed (%d bytes, incomplete %v): %.80q", c.name, len(row.line), row.incomplete, row.line)
+			t.Errorf("%s: a row is no line that was printed (%d bytes, incomplete %v): %.80q", c.name, len(row.Line), row.Incomplete, row.Line)
 		}
 		least, most = least+low, most+high
 	}
@@ -103,8 +105,8 @@ func judge(t *testing.T, rows []row, c container, r *received) measured {
 	}
 	if r != nil {
 		m.received = r.lines
-		if r.lines != len(rows) || r.pieces < least || r.pieces > most {
-			t.Errorf("%s: the forwarder has received %d pieces and made %d lines of them, the lake has %d to %d pieces in %d rows", c.name, r.pieces, r.lines, least, most, len(rows))
+		if r.lines != len(found) || r.pieces < least || r.pieces > most {
+			t.Errorf("%s: the forwarder has received %d pieces and made %d lines of them, the lake has %d to %d pieces in %d rows", c.name, r.pieces, r.lines, least, most, len(found))
 		}
 	}
 	return m

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,12 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
-
+	"tributary/cmd/internal/rows"
 	"tributary/schema"
 	"tributary/stream"
 )
@@ -49,7 +43,7 @@ func (l *Lake) Refresh() error {
 			return nil
 		}
 		l.read[path] = true
-		return rows(path, l.count)
+		return rows.Read(path, l.count)
 	})
 }
 
@@ -57,8 +51,8 @@ func (l *Lake) Refresh() error {
 // it came from. It reads everything.
 func (l *Lake) Where(numbers []int) (places []string, err error) {
 	err = l.walk(func(path string) error {
-		return rows(path, func(r row) {
-			if n := Number(r.line); slices.Contains(numbers, n) {
+		return rows.Read(path, func(r rows.Row) {
+			if n := Number(r.Line); slices.Contains(numbers, n) {
 				places = append(places, fmt.Sprintf("line %d: %v", n, r))
 			}
 		})
@@ -79,87 +73,20 @@ func (l *Lake) walk(object func(path string) error) error {
 	})
 }
 
-// row is what is looked at of one.
-type row struct {
-	path       string
-	line       string
-	incomplete bool
-	shard      string
-	sequence   string
-	index      int64
-}
-
-// columns are those of a row.
-var columns = []string{"line", "line_bytes", "incomplete", "shard", "sequence", "index"}
-
-// rows calls visit with each row of one object.
-func rows(path string, visit func(row)) error {
-	table, err := readTable(path)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	defer table.Release()
-	batches := array.NewTableReader(table, 0)
-	defer batches.Release()
-	for batches.Next() {
-		batch := batches.RecordBatch()
-		column := func(name string) arrow.Array { return batch.Column(batch.Schema().FieldIndices(name)[0]) }
-		text, bytes := column("line").(*array.String), column("line_bytes").(*array.Binary)
-		incomplete := column("incomplete").(*array.Boolean)
-		shard, sequence, index := column("shard").(*array.String), column("sequence").(*array.String), column("index").(*array.Int64)
-		for i := range int(batch.NumRows()) {
-			r := row{
-				path: path, line: text.Value(i), incomplete: incomplete.Value(i),
-				shard: shard.Value(i), sequence: sequence.Value(i), index: index.Value(i),
-			}
-			if text.IsNull(i) {
-				r.line = string(bytes.Value(i))
-			}
-			visit(r)
-		}
-	}
-	return batches.Err()
-}
-
-func readTable(path string) (arrow.Table, error) {
-	r, err := file.OpenParquetFile(path, false)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	fr, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-	if err != nil {
-		return nil, err
-	}
-	var wanted, groups []int
-	for _, name := range columns {
-		wanted = append(wanted, r.MetaData().Schema.ColumnIndexByName(name))
-	}
-	for i := range r.NumRowGroups() {
-		groups = append(groups, i)
-	}
-	return fr.ReadRowGroups(context.Background(), wanted, groups)
-}
-
 // count compares a row with the line that was sent, byte by byte.
-func (l *Lake) count(r row) {
-	n := Number(r.line)
+func (l *Lake) count(r rows.Row) {
+	n := Number(r.Line)
 	want, kind := "", schema.KindUnset
 	if n >= 0 {
 		want, kind = Line(n)
 	}
 	switch {
-	case n < 0 || r.line != want || r.incomplete:
-		l.faults = append(l.faults, fmt.Sprintf("%v is not line %d as it was sent (%d bytes, want %d, incomplete %v): %.80q", r, n, len(r.line), len(want), r.incomplete, r.line))
-	case !strings.Contains(r.path, "kind="+kind.String()+"/"):
+	case n < 0 || r.Line != want || r.Incomplete:
+		l.faults = append(l.faults, fmt.Sprintf("%v is not line %d as it was sent (%d bytes, want %d, incomplete %v): %.80q", r, n, len(r.Line), len(want), r.Incomplete, r.Line))
+	case !strings.Contains(r.Path, "kind="+kind.String()+"/"):
 		l.faults = append(l.faults, fmt.Sprintf("%v, line %d, is %v", r, n, kind))
 	default:
 		l.counts[n]++
-		l.places = append(l.places, place{n, r.shard, stream.SequenceNumber(r.sequence), r.index})
+		l.places = append(l.places, place{n, r.Shard, stream.SequenceNumber(r.Sequence), r.Index})
 	}
-}
-
-// String says where the row lies and which event it was.
-func (r row) String() string {
-	return fmt.Sprintf("event %d of record %s of %s, in %s", r.index, r.sequence, r.shard, r.path)
 }

@@ -17,14 +17,15 @@ import (
 // and its own subfolders where that is listed. The longest matching entry rules.
 var allowed = map[string][]string{
 	"schema":           {},
+	"schema/columns":   {"schema"},
 	"stream":           {"schema"},
 	"stream/fluent":    {"schema"},
 	"stream/spool":     {"schema"},
 	"stream/forwarder": {"schema", "stream", "stream/fluent", "stream/spool"},
 	"consumers":        {"schema", "stream", "consumers/lease"},
 	"consumers/lease":  {"schema", "stream"},
-	"sinks":            {"schema", "stream"},
-	"cmd":              {"schema", "stream", "consumers", "sinks", "cmd", "deploy/local"},
+	"sinks":            {"schema", "schema/columns", "stream"},
+	"cmd":              {"schema", "schema/columns", "stream", "consumers", "sinks", "cmd", "deploy/local"},
 	"deploy/local":     {"deploy/local"},
 }
 
