@@ -10,10 +10,18 @@ import (
 // it out: without quotes, with escapes that it has found valid. A lone surrogate
 // becomes U+FFFD, bytes that are not UTF-8 stay. dst and s must not overlap.
 func Unescape(dst, s []byte) []byte {
+	dst, _ = UnescapeExactly(dst, s)
+	return dst
+}
+
+// UnescapeExactly is Unescape, and reports false if the text has a lone surrogate,
+// which is lost.
+func UnescapeExactly(dst, s []byte) (text []byte, exact bool) {
+	exact = true
 	for {
 		i := bytes.IndexByte(s, '\\')
 		if i < 0 || i+1 == len(s) {
-			return append(dst, s...)
+			return append(dst, s...), exact
 		}
 		dst = append(dst, s[:i]...)
 		c := s[i+1]
@@ -31,7 +39,9 @@ func Unescape(dst, s []byte) []byte {
 			dst = append(dst, '\t')
 		case 'u':
 			var r rune
-			r, s = codePoint(s)
+			var ok bool
+			r, s, ok = codePoint(s)
+			exact = exact && ok
 			dst = utf8.AppendRune(dst, r)
 		default: // the quote, the backslash, the slash
 			dst = append(dst, c)
@@ -40,24 +50,24 @@ func Unescape(dst, s []byte) []byte {
 }
 
 // codePoint reads what follows \u: four digits and, for a surrogate pair, the
-// second escape.
-func codePoint(s []byte) (rune, []byte) {
+// second escape. It is false of half a pair.
+func codePoint(s []byte) (rune, []byte, bool) {
 	r, ok := hex4(s)
 	if !ok {
-		return utf8.RuneError, s
+		return utf8.RuneError, s, false
 	}
 	s = s[4:]
 	if !utf16.IsSurrogate(r) {
-		return r, s
+		return r, s, true
 	}
 	if len(s) >= 6 && s[0] == '\\' && s[1] == 'u' {
 		if low, ok := hex4(s[2:]); ok {
 			if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
-				return pair, s[6:]
+				return pair, s[6:], true
 			}
 		}
 	}
-	return utf8.RuneError, s
+	return utf8.RuneError, s, false
 }
 
 func hex4(s []byte) (r rune, ok bool) {

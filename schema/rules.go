@@ -97,6 +97,16 @@ func (r Rules) Validate() error {
 	return err
 }
 
+// ServiceFields are the JSON fields that Service names.
+func (r Rules) ServiceFields() (fields []string) {
+	for _, s := range r.Service {
+		if name, is := strings.CutPrefix(s, "field:"); is {
+			fields = append(fields, name)
+		}
+	}
+	return fields
+}
+
 // Compile prepares the rules for use. Its error joins all faults.
 func (r Rules) Compile() (*Classifier, error) {
 	c := &Classifier{

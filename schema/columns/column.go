@@ -15,10 +15,10 @@ const (
 	TraceID
 	SpanID
 	RequestID
-	Method
-	Path
 	ClientIP
 	UserID
+	Method
+	Path
 	RequestBody
 	ResponseBody
 	textColumns    // the number of those above
@@ -33,7 +33,7 @@ const TextColumns = int(textColumns)
 var names = [columnCount]string{
 	Level: "level", Logger: "logger", Thread: "thread", Message: "message", StackTrace: "stack_trace",
 	TraceID: "trace_id", SpanID: "span_id", RequestID: "request_id",
-	Method: "method", Path: "path", ClientIP: "client_ip", UserID: "user_id",
+	ClientIP: "client_ip", UserID: "user_id", Method: "method", Path: "path",
 	RequestBody: "request_body", ResponseBody: "response_body",
 	Status: "status", Duration: "duration_ms",
 }
@@ -42,13 +42,13 @@ var names = [columnCount]string{
 func (c ID) String() string { return names[c] }
 
 // Of reports whether tables of a kind have the column: raw ones only the message,
-// audit ones all.
+// audit ones all, app ones what is not of a request.
 func (c ID) Of(k schema.Kind) bool {
 	switch k {
 	case schema.KindAudit:
 		return true
 	case schema.KindApp:
-		return c <= RequestID
+		return c <= UserID
 	}
 	return c == Message
 }

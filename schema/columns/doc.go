@@ -28,6 +28,7 @@
 //	"user_id json"  the column has a number or a word as it was written
 //	"level lower"   the text was the column's in lower case; "level title" likewise
 //	"status"        the number of that column; "status text" a text of digits
+//	"service"         the row's service
 //	"time T3Z"      the row's time, written so: see timeForm
 //	null, {}        themselves
 //

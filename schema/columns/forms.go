@@ -94,6 +94,15 @@ func (s *Splitter) status(slot *slot, raw []byte) uint16 {
 	return kept
 }
 
+// service leaves a name out that is the row's own.
+func (s *Splitter) service(slot *slot, raw []byte, service string) uint16 {
+	if slot.step == stepText && string(s.text(slot.step, raw)) == service {
+		return kept
+	}
+	s.attribute(slot, raw)
+	return 0
+}
+
 func (s *Splitter) duration(slot *slot, raw []byte) uint16 {
 	text := s.text(slot.step, raw)
 	d, err := strconv.ParseFloat(string(text), 64)

@@ -76,7 +76,7 @@ const (
 // reserved are names of other columns of the tables: none can be promoted to.
 var reserved = []string{
 	"time", "ingest_time", "service", "container_id", "container_name", "source", "host", "tag", "incomplete",
-	"part_line", "part_number", "part_count", "shard", "sequence", "index", "line", "line_bytes", "shape", "labels", "attributes",
+	"part_line", "part_number", "part_count", "shard", "sequence", "index", "line", "line_bytes", "shape", "attributes",
 	"json", "kind", "dt", "hour", "date", "year", "month", "day",
 }
 
@@ -146,8 +146,9 @@ type target uint16
 const (
 	toPromoted  = target(columnCount)
 	toTime      = target(1<<16 - 1)
-	toAttribute = target(1<<16 - 2)
-	toNothing   = target(1<<16 - 3) // a later member of the same name counts
+	toService   = target(1<<16 - 2)
+	toAttribute = target(1<<16 - 3)
+	toNothing   = target(1<<16 - 4) // a later member of the same name counts
 )
 
 // Splitters makes the splitters of one mapping. It is safe for concurrent use.
@@ -156,9 +157,9 @@ type Splitters struct {
 	places   [schema.KindAudit + 1]map[string][]place
 }
 
-// Compile prepares the mapping. timeFields are the members that may have told the
-// row's time, see schema.Rules.
-func (m Mapping) Compile(timeFields []string) (*Splitters, error) {
+// Compile prepares the mapping. The rules say which members may have told the row's
+// time and service.
+func (m Mapping) Compile(rules schema.Rules) (*Splitters, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
@@ -173,7 +174,8 @@ func (m Mapping) Compile(timeFields []string) (*Splitters, error) {
 				places[p] = append(places[p], place{to, rank})
 			}
 		}
-		add(toTime, timeFields)
+		add(toTime, rules.TimeFields)
+		add(toService, rules.ServiceFields())
 		for c := range columnCount {
 			if c.Of(k) {
 				add(target(c), m.of(c))

@@ -35,7 +35,7 @@ type member struct {
 
 // codes say how the values were written that columns keep in another form; 0: not
 // kept, an attribute has it.
-type codes [4]uint16
+type codes [5]uint16
 
 type variant struct {
 	codes codes
@@ -49,7 +49,8 @@ const maxVariants = 64
 func newLeaf(s *Splitter) *leaf {
 	l := &leaf{promoted: s.promoted}
 	for n := s.at; n.parent != nil; n = n.parent {
-		l.verbatim = l.verbatim || loneSurrogate(n.key)
+		_, exact := schema.UnescapeExactly(nil, n.key)
+		l.verbatim = l.verbatim || !exact
 	}
 	l.members = tree(s.at)
 	l.slots = make([]slot, len(s.values))
@@ -71,7 +72,7 @@ func newLeaf(s *Splitter) *leaf {
 	l.assign(s, found, paths)
 	code := int8(0)
 	for _, sl := range found {
-		if sl.to == toTime || sl.to == target(Level) || sl.to == target(Status) || sl.to == target(Duration) {
+		if sl.to == toTime || sl.to == toService || sl.to == target(Level) || sl.to == target(Status) || sl.to == target(Duration) {
 			sl.code = code
 			code++
 		}
@@ -94,7 +95,7 @@ func (l *leaf) assign(s *Splitter, found []*slot, paths []string) {
 					l.misfits = append(l.misfits, p.to)
 					continue
 				}
-				if p.to == toTime {
+				if p.to == toTime || p.to == toService {
 					continue
 				}
 			}
@@ -107,7 +108,8 @@ func (l *leaf) assign(s *Splitter, found []*slot, paths []string) {
 			}
 		}
 	}
-	// A member that two columns want goes to the first of them.
+	// A member that two columns want goes to the first of them, to time and service
+	// last: there it may turn out not to be the row's.
 	slices.Sort(order)
 	for _, to := range order {
 		if sl := best[to].slot; sl.to == toAttribute {
@@ -225,6 +227,10 @@ func (l *leaf) token(b []byte, sl *slot, c codes, f *forms) []byte {
 	case to == toTime:
 		if c[sl.code] != 0 {
 			column, suffix = "time", " "+f.name(c[sl.code])
+		}
+	case to == toService:
+		if c[sl.code] != 0 {
+			column = "service"
 		}
 	case to == toAttribute:
 	case to == target(Level):

@@ -40,10 +40,10 @@ func (s *Splitters) New(k schema.Kind) *Splitter {
 // Columns are the names of the promoted columns, in the order of Row.Promoted.
 func (s *Splitters) Columns() []string { return s.promoted }
 
-// Split takes a line apart; micros is the row's time. The row is the splitter's
+// Split takes a line apart; micros and service are the row's. The row is the splitter's
 // until the next call, but what its slices point at stays as it is, in the line and
 // in memory of the row, until Forget.
-func (s *Splitter) Split(line []byte, micros int64) *Row {
+func (s *Splitter) Split(line []byte, micros int64, service string) *Row {
 	s.clear()
 	text := s.valid(line)
 	if s.places == nil || schema.WalkTree(text, (*walk)(s)) != nil {
@@ -55,7 +55,7 @@ func (s *Splitter) Split(line []byte, micros int64) *Row {
 		l = newLeaf(s)
 		s.at.leaf = l
 	}
-	s.fill(l, micros)
+	s.fill(l, micros, service)
 	return &s.row
 }
 
@@ -202,7 +202,7 @@ func (w *walk) take(sort step, key []byte) {
 }
 
 // fill puts the values where the leaf says.
-func (s *Splitter) fill(l *leaf, micros int64) {
+func (s *Splitter) fill(l *leaf, micros int64, service string) {
 	r := &s.row
 	var codes codes
 	for i := range l.slots {
@@ -214,6 +214,8 @@ func (s *Splitter) fill(l *leaf, micros int64) {
 			s.attribute(slot, raw)
 		case to == toTime:
 			codes[slot.code] = s.time(slot, raw, micros)
+		case to == toService:
+			codes[slot.code] = s.service(slot, raw, service)
 		case to == target(Level):
 			codes[slot.code] = s.level(slot, raw)
 		case to == target(Status):
@@ -247,39 +249,9 @@ func (s *Splitter) text(sort step, raw []byte) []byte {
 	if bytes.IndexByte(text, '\\') < 0 {
 		return text
 	}
-	if loneSurrogate(text) {
-		s.row.Verbatim = true
-	}
 	from := len(s.kept)
-	s.kept = schema.Unescape(s.kept, text)
+	kept, exact := schema.UnescapeExactly(s.kept, text)
+	s.kept = kept
+	s.row.Verbatim = s.row.Verbatim || !exact
 	return s.kept[from:len(s.kept):len(s.kept)]
-}
-
-// loneSurrogate reports half a surrogate pair among the escapes: no text of Unicode
-// has one, so it would be lost.
-func loneSurrogate(text []byte) bool {
-	for {
-		i := bytes.Index(text, []byte(`\u`))
-		if i < 0 {
-			return false
-		}
-		// An even number of backslashes before it makes this one an escaped backslash's
-		// second half.
-		back := i
-		for back > 0 && text[back-1] == '\\' {
-			back--
-		}
-		rest := text[i+2:]
-		if (i-back)%2 == 0 && len(rest) >= 4 && rest[0]|0x20 == 'd' && rest[1] >= '8' {
-			if rest[1]|0x20 >= 'c' && rest[1] > '9' || !lowSurrogate(rest[4:]) {
-				return true
-			}
-			rest = rest[10:]
-		}
-		text = rest
-	}
-}
-
-func lowSurrogate(s []byte) bool {
-	return len(s) >= 6 && s[0] == '\\' && s[1] == 'u' && s[2]|0x20 == 'd' && s[3]|0x20 >= 'c' && s[3]|0x20 <= 'f'
 }

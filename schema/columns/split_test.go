@@ -23,7 +23,9 @@ func splitters(t testing.TB, promote ...string) *columns.Splitters {
 	t.Helper()
 	m := columns.DefaultMapping()
 	m.Promote = promote
-	s, err := m.Compile([]string{"@timestamp", "ts"})
+	rules := schema.DefaultRules()
+	rules.TimeFields = []string{"@timestamp", "ts"}
+	s, err := m.Compile(rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +34,7 @@ func splitters(t testing.TB, promote ...string) *columns.Splitters {
 
 // table is the row as a reader would see it.
 func table(s *columns.Splitters, r *columns.Row) (cells map[string]string, attributes map[string]string) {
-	cells, attributes = map[string]string{}, map[string]string{}
+	cells, attributes = map[string]string{"service": "condor"}, map[string]string{}
 	for i, text := range r.Text {
 		if text != nil {
 			cells[columns.ID(i).String()] = string(text)
@@ -100,6 +102,9 @@ func TestMembersFindTheirColumns(t *testing.T) {
 		{"nothing", ` { } `, "", "", `{}`},
 		{"audit columns are not an app's", `{"method":"GET","status":200}`, "", "method=GET status=200", `{"method":"","status":"json"}`},
 		{"what is promoted", `{"Tenant-Id":"jp","n":5,"list":[1]}`, "list=[1] n=5 tenant_id=jp", "", `{"Tenant-Id":"tenant_id","n":"n json","list":"list json"}`},
+		{"its own service", `{"service":"condor"}`, "", "", `{"service":"service"}`},
+		{"another service", `{"service":"heron"}`, "", "service=heron", `{"service":""}`},
+		{"a service that is no text", `{"service":{"name":"condor"}}`, "", "service.name=condor", `{"service":{"name":""}}`},
 		{"no JSON", `GET / 200`, "message=GET / 200", "", ``},
 		{"half an object", `{"message":"x"`, `message={"message":"x"`, "", ``},
 	} {
@@ -110,8 +115,9 @@ func TestMembersFindTheirColumns(t *testing.T) {
 			}
 			sp := s.New(schema.KindApp)
 			for range 2 { // the second time from memory
-				r := sp.Split([]byte(c.line), at)
+				r := sp.Split([]byte(c.line), at, "condor")
 				cells, attributes := table(s, r)
+				delete(cells, "service")
 				if got := printed(cells); got != c.cells {
 					t.Errorf("cells %s\nwant  %s", got, c.cells)
 				}
@@ -140,8 +146,9 @@ func TestAuditLinesFillTheirColumns(t *testing.T) {
 		{"numbers too large", `{"status":2147483648,"duration":1e300}`, "", "duration=1e300 status=2147483648"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := s.New(schema.KindAudit).Split([]byte(c.line), at)
+			r := s.New(schema.KindAudit).Split([]byte(c.line), at, "condor")
 			cells, attributes := table(s, r)
+			delete(cells, "service")
 			if got := printed(cells); got != c.cells {
 				t.Errorf("cells %s\nwant  %s", got, c.cells)
 			}
@@ -158,7 +165,7 @@ func TestAuditLinesFillTheirColumns(t *testing.T) {
 func TestValuesThatDoNotFitAreCounted(t *testing.T) {
 	sp := splitters(t).New(schema.KindAudit)
 	for _, line := range []string{`{"status":"OK","message":[1]}`, `{"status":2.5,"level":"` + strings.Repeat("x", 40) + `"}`, `{"message":"fits"}`} {
-		sp.Split([]byte(line), at)
+		sp.Split([]byte(line), at, "condor")
 	}
 	got := map[string]int64{}
 	sp.Misfits(func(c string, n int64) { got[c] = n })
@@ -183,7 +190,7 @@ func TestWhatCannotBeToldFromTheCellsIsVerbatim(t *testing.T) {
 		`{"a":"\u00e4\ud7ff\ue000"}`:         false,
 		`{"a":"\uD83D\uDE00\uD83D\uDE00\\"}`: false,
 	} {
-		if got := sp.Split([]byte(line), at).Verbatim; got != want {
+		if got := sp.Split([]byte(line), at, "condor").Verbatim; got != want {
 			t.Errorf("%q: verbatim %v", line, got)
 		}
 	}
@@ -196,7 +203,7 @@ func TestNamesThatAreDataAreSplitAsWell(t *testing.T) {
 	sp := s.New(schema.KindApp)
 	for i := range 30_000 {
 		line := fmt.Appendf(nil, `{"message":"m","user-%d":{"n-%d":%d},"level":"INFO"}`, i, i%977, i)
-		if r := sp.Split(line, at); i%1000 == 0 {
+		if r := sp.Split(line, at, "condor"); i%1000 == 0 {
 			if err := same(s, r, line); err != nil {
 				t.Fatal(err)
 			}
@@ -210,7 +217,7 @@ func TestNamesThatAreDataAreSplitAsWell(t *testing.T) {
 	}
 	wide.WriteString(`}`)
 	for range 3 {
-		if err := same(s, sp.Split(wide.Bytes(), at), wide.Bytes()); err != nil {
+		if err := same(s, sp.Split(wide.Bytes(), at, "condor"), wide.Bytes()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -291,7 +298,7 @@ func FuzzSplit(f *testing.F) {
 		for _, k := range []schema.Kind{schema.KindAudit, schema.KindApp, schema.KindRaw} {
 			sp := s.New(k)
 			for range 2 {
-				r := sp.Split(line, micros)
+				r := sp.Split(line, micros, "condor")
 				if r.Verbatim {
 					continue
 				}

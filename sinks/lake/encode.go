@@ -31,7 +31,7 @@ const usualCompression = 4
 // tally is what an object must hold; the footer is checked against it.
 type tally struct {
 	rows    int64
-	entries [2]int64 // of each map in turn, counting 1 for an empty one
+	entries int64 // of the map, counting 1 for an empty one
 }
 
 // encoder turns sorted rows into a Parquet file. It lives for one object.
@@ -43,18 +43,21 @@ type encoder struct {
 	columns []*parquet.ColumnWriter
 	values  [][]parquet.Value // by leaf
 	rows    int
+	entries int   // of the map of the row at hand
 	lines   int64 // bytes in values
 	page    int   // rows since all columns ended a page
 	group   int64 // bytes in the open row group
 	cut     sizes
 	wrote   tally
 
-	shard     []byte
-	records   []record
-	origins   map[*schema.Origin]*originValues
-	service   string
-	named     []byte // service as bytes
-	sequences map[int32][]byte
+	nulls      []parquet.Value // by leaf
+	shard      []byte
+	shardValue parquet.Value
+	records    []record
+	sequences  []parquet.Value // of records; null: not made yet
+	origins    map[*schema.Origin]*originValues
+	service    string
+	named      parquet.Value // service
 }
 
 // sizes cut an object into row groups and pages.
@@ -80,10 +83,14 @@ func newEncoder(l *layout, splits *columns.Splitter, shard stream.ShardID, recor
 		out:       out,
 		values:    make([][]parquet.Value, l.leaves),
 		cut:       cut,
+		nulls:     make([]parquet.Value, l.leaves),
 		shard:     []byte(shard),
 		records:   records,
+		sequences: make([]parquet.Value, len(records)),
 		origins:   map[*schema.Origin]*originValues{},
-		sequences: map[int32][]byte{},
+	}
+	for leaf := range e.nulls {
+		e.nulls[leaf] = parquet.Value{}.Level(0, 0, leaf)
 	}
 	e.columns = e.file.ColumnWriters()
 	return e
@@ -95,7 +102,7 @@ func (e *encoder) add(r *row, l *line, service string) error {
 	if l.part.Number != 0 { // its bytes count, to be put behind those of the others
 		c.split = e.splits.SplitText(l.text)
 	} else {
-		c.split = e.splits.Split(l.text, micros(r.time))
+		c.split = e.splits.Split(l.text, micros(r.time), service)
 	}
 	for i := range e.layout.table {
 		e.layout.table[i].put(e, e.layout.leaf[i], &c)

@@ -15,7 +15,7 @@ type layout struct {
 	table   []column
 	leaf    []int // of each column, the first of its columns in the file
 	leaves  int
-	maps    []int // leaves of the keys of maps; the values come behind them
+	entries int // leaf of the map's keys; the values come behind it
 	schema  *parquet.Schema
 	options []parquet.WriterOption
 }
@@ -27,7 +27,7 @@ func newLayout(format int, table []column) *layout {
 		l.leaf = append(l.leaf, l.leaves)
 		l.leaves++
 		if c.Type == Map {
-			l.maps = append(l.maps, l.leaf[i])
+			l.entries = l.leaf[i]
 			l.leaves++
 		}
 		fields = append(fields, c.field(i))

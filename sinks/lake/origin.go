@@ -6,13 +6,21 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/parquet-go/parquet-go"
+
 	"tributary/schema"
 )
 
 // originValues are the values that all rows of one origin share.
 type originValues struct {
-	texts        [5][]byte // in the order of originColumns
-	keys, values [][]byte  // labels
+	texts        [5]originText // in the order of originColumns
+	keys, values [][]byte      // labels
+	prefixed     [][]byte      // keys as attributes have them, beside those of lines
+}
+
+type originText struct {
+	text  []byte // nil: null
+	value parquet.Value
 }
 
 // noOrigin stands for a missing one. Nobody writes to it.
@@ -32,11 +40,12 @@ func newOriginValues(o *schema.Origin) *originValues {
 	v := &originValues{}
 	for i, text := range [...]string{o.ContainerID, o.ContainerName, o.Source, o.Host, o.Tag} {
 		if text != "" {
-			v.texts[i] = []byte(validText(text))
+			v.texts[i].text = []byte(validText(text))
 		}
 	}
 	for _, l := range uniqueLabels(o.Labels) {
 		v.keys, v.values = append(v.keys, []byte(l.Name)), append(v.values, []byte(l.Value))
+		v.prefixed = append(v.prefixed, []byte("label."+l.Name))
 	}
 	return v
 }

@@ -135,12 +135,12 @@ func (lp *layoutPlan) compileColumns(p plan) (err error) {
 		for k := range lp.layouts {
 			lp.layouts[k] = old
 		}
-		lp.splitters, err = columns.Mapping{Level: []string{"level", "severity", "log_level"}}.Compile(nil)
+		lp.splitters, err = columns.Mapping{Level: []string{"level", "severity", "log_level"}}.Compile(schema.Rules{})
 		return err
 	}
 	for k := range lp.layouts {
 		lp.layouts[k] = newLayout(p.Format, tableOf(schema.Kind(k), p.Columns.Promote))
 	}
-	lp.splitters, err = p.Columns.Compile(p.Rules.TimeFields)
+	lp.splitters, err = p.Columns.Compile(p.Rules)
 	return err
 }

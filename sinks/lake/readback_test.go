@@ -110,7 +110,13 @@ func readObject(t testing.TB, key string, content []byte) []rowRead {
 				incomplete: column("incomplete").(*array.Boolean).Value(i),
 				partLine:   text("part_line", i), partNumber: number("part_number", i), partCount: number("part_count", i),
 				shard: text("shard", i), sequence: text("sequence", i), index: number("index", i),
-				labels: mapped("labels", i),
+				labels: map[string]string{},
+			}
+			attributes := mapped("attributes", i)
+			for name, value := range attributes {
+				if label, is := strings.CutPrefix(name, "label."); is {
+					r.labels[label] = value
+				}
 			}
 			if kind != "raw" {
 				r.level = text("level", i)
@@ -118,7 +124,7 @@ func readObject(t testing.TB, key string, content []byte) []rowRead {
 			if raw := column("line_bytes").(*array.Binary); raw.IsValid(i) {
 				r.line, r.verbatim = string(raw.Value(i)), true
 			} else {
-				r.line = lineOf(t, cells, i, r.time, mapped("attributes", i))
+				r.line = lineOf(t, cells, i, r.time, attributes)
 			}
 			rows = append(rows, r)
 		}

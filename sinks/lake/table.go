@@ -61,8 +61,8 @@ type column struct {
 
 // tableOf lists the columns of a kind's objects. Dictionaries serve columns of few
 // values. Columns of random text are PLAIN, because zstd at its fastest finds nothing
-// in them once lengths and bytes are apart. The maps come last: what reads single
-// columns never passes them.
+// in them once lengths and bytes are apart. The map comes last: what reads single
+// columns never passes it.
 func tableOf(k schema.Kind, promote []string) []column {
 	table := []column{
 		required("time", Timestamp, "delta", "the line's own time, or Docker's", putTime),
@@ -70,7 +70,7 @@ func tableOf(k schema.Kind, promote []string) []column {
 		required("service", Text, "dict", "", putService),
 	}
 	for c := range columns.ID(columns.TextColumns) {
-		if c == columns.ClientIP {
+		if c == columns.RequestBody {
 			table = append(table, numbers(k)...)
 		}
 		if c.Of(k) {
@@ -91,8 +91,7 @@ func tableOf(k schema.Kind, promote []string) []column {
 		}
 	}
 	return append(table,
-		mapColumn("labels", "Docker's labels and variables", putLabels),
-		mapColumn("attributes", "everything else of the line, nested names with dots between", putAttributes))
+		mapColumn("attributes", "everything else of the line, nested names with dots between; Docker's labels under label.…", putAttributes))
 }
 
 // oldTable lists the columns of format 1, which had the line in one piece, alike for

@@ -2,6 +2,7 @@ package lake
 
 import (
 	"encoding/hex"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
@@ -19,14 +20,18 @@ func (e *encoder) required(leaf int, v parquet.Value) { e.put(leaf, v.Level(0, 0
 // optional puts a value, or null if it is not there.
 func (e *encoder) optional(leaf int, there bool, v parquet.Value) {
 	if !there {
-		e.put(leaf, parquet.Value{}.Level(0, 0, leaf))
+		e.put(leaf, e.nulls[leaf])
 		return
 	}
 	e.put(leaf, v.Level(0, 1, leaf))
 }
 
 func (e *encoder) text(leaf int, b []byte) {
-	e.optional(leaf, b != nil, parquet.ByteArrayValue(b))
+	if b == nil {
+		e.put(leaf, e.nulls[leaf])
+		return
+	}
+	e.put(leaf, parquet.ByteArrayValue(b).Level(0, 1, leaf))
 }
 
 func putTime(e *encoder, leaf int, c *cells) {
@@ -39,10 +44,10 @@ func putIngestTime(e *encoder, leaf int, c *cells) {
 
 // putService keeps the last name: rows are sorted by service.
 func putService(e *encoder, leaf int, c *cells) {
-	if c.service != e.service || e.named == nil {
-		e.service, e.named = c.service, []byte(c.service)
+	if c.service != e.service || e.named.IsNull() {
+		e.service, e.named = c.service, parquet.ByteArrayValue([]byte(c.service)).Level(0, 0, leaf)
 	}
-	e.required(leaf, parquet.ByteArrayValue(e.named))
+	e.put(leaf, e.named)
 }
 
 func putText(id columns.ID) putter {
@@ -72,7 +77,16 @@ func putLineBytes(e *encoder, leaf int, c *cells) {
 }
 
 func putOrigin(i int) putter {
-	return func(e *encoder, leaf int, c *cells) { e.text(leaf, c.origin.texts[i]) }
+	return func(e *encoder, leaf int, c *cells) {
+		v := &c.origin.texts[i]
+		if v.value.IsNull() { // not made yet, or null
+			v.value = e.nulls[leaf]
+			if v.text != nil {
+				v.value = parquet.ByteArrayValue(v.text).Level(0, 1, leaf)
+			}
+		}
+		e.put(leaf, v.value)
+	}
 }
 
 func putIncomplete(e *encoder, leaf int, c *cells) {
@@ -95,45 +109,74 @@ func putPartCount(e *encoder, leaf int, c *cells) {
 	e.optional(leaf, c.line.part.Number != 0, parquet.Int64Value(int64(c.line.part.Count)))
 }
 
-func putShard(e *encoder, leaf int, _ *cells) { e.required(leaf, parquet.ByteArrayValue(e.shard)) }
+func putShard(e *encoder, leaf int, _ *cells) {
+	if e.shardValue.IsNull() {
+		e.shardValue = parquet.ByteArrayValue(e.shard).Level(0, 0, leaf)
+	}
+	e.put(leaf, e.shardValue)
+}
 
 func putSequence(e *encoder, leaf int, c *cells) {
-	text, ok := e.sequences[c.row.record]
-	if !ok {
-		text = []byte(c.record.sequence)
-		e.sequences[c.row.record] = text
+	v := &e.sequences[c.row.record]
+	if v.IsNull() {
+		*v = parquet.ByteArrayValue([]byte(c.record.sequence)).Level(0, 0, leaf)
 	}
-	e.required(leaf, parquet.ByteArrayValue(text))
+	e.put(leaf, *v)
 }
 
 func putIndex(e *encoder, leaf int, c *cells) {
 	e.required(leaf, parquet.Int64Value(int64(c.row.index)))
 }
 
+// putLabels is all that attributes were in format 1.
 func putLabels(e *encoder, leaf int, c *cells) {
-	e.putMap(leaf, c.origin.keys, c.origin.values)
+	e.beginMap()
+	e.putEntries(leaf, c.origin.keys, c.origin.values)
+	e.endMap(leaf)
 }
 
 func putAttributes(e *encoder, leaf int, c *cells) {
-	e.putMap(leaf, c.split.Keys, c.split.Values)
+	e.beginMap()
+	e.putEntries(leaf, c.split.Keys, c.split.Values)
+	if keys := c.origin.prefixed; len(keys) > 0 {
+		e.putEntries(leaf, besides(keys, c.split.Keys), c.origin.values)
+	}
+	e.endMap(leaf)
 }
 
-// putMap puts the entries into the two leaves of a map.
-func (e *encoder) putMap(leaf int, keys, values [][]byte) {
-	n := max(len(keys), 1)
-	for i, at := range e.layout.maps {
-		if at == leaf {
-			e.wrote.entries[i] += int64(n)
+// besides are the names of labels, with tildes where the line has such a name.
+func besides(labels, taken [][]byte) [][]byte {
+	has := func(name []byte) bool {
+		return slices.ContainsFunc(taken, func(k []byte) bool { return string(k) == string(name) })
+	}
+	if !slices.ContainsFunc(labels, has) {
+		return labels
+	}
+	labels = slices.Clone(labels)
+	for i := range labels {
+		for has(labels[i]) || slices.ContainsFunc(labels[:i], func(k []byte) bool { return string(k) == string(labels[i]) }) {
+			labels[i] = append(slices.Clone(labels[i]), '~')
 		}
 	}
-	if len(keys) == 0 {
-		e.put(leaf, parquet.Value{}.Level(0, 0, leaf))
-		e.put(leaf+1, parquet.Value{}.Level(0, 0, leaf+1))
-		return
-	}
+	return labels
+}
+
+func (e *encoder) beginMap() { e.entries = 0 }
+
+// putEntries puts entries into the two leaves of the map.
+func (e *encoder) putEntries(leaf int, keys, values [][]byte) {
 	for i := range keys {
-		repeated := min(i, 1)
+		repeated := min(e.entries, 1)
+		e.entries++
 		e.put(leaf, parquet.ByteArrayValue(keys[i]).Level(repeated, 1, leaf))
 		e.put(leaf+1, parquet.ByteArrayValue(values[i]).Level(repeated, 1, leaf+1))
 	}
+}
+
+func (e *encoder) endMap(leaf int) {
+	if e.entries == 0 {
+		e.put(leaf, e.nulls[leaf])
+		e.put(leaf+1, e.nulls[leaf+1])
+	}
+	e.wrote.entries += int64(max(e.entries, 1))
 }

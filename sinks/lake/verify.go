@@ -40,16 +40,15 @@ func (l *layout) checkFooter(tail []byte, size int64, want tally) error {
 				return fmt.Errorf("row group %d, column %s holds %d values for %d rows", i, l.table[c].Name, n, group.NumRows)
 			}
 		}
-		for m, leaf := range l.maps {
-			if held(leaf) != held(leaf+1) {
-				return fmt.Errorf("row group %d holds %d keys and %d values of a map", i, held(leaf), held(leaf+1))
-			}
-			got.entries[m] += held(leaf)
+		keys, values := held(l.entries), held(l.entries+1)
+		if keys != values {
+			return fmt.Errorf("row group %d holds %d keys and %d values of attributes", i, keys, values)
 		}
+		got.entries += keys
 		got.rows += group.NumRows
 	}
 	if got.rows != file.NumRows() || got != want {
-		return fmt.Errorf("it holds %d rows (%d in the sum) and %d entries of maps, not %d and %d",
+		return fmt.Errorf("it holds %d rows (%d in the sum) and %d attributes, not %d and %d",
 			file.NumRows(), got.rows, got.entries, want.rows, want.entries)
 	}
 	return nil

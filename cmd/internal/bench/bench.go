@@ -63,6 +63,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("limits: %w", err)
 		}
 	}
+	if b.plan.has(partEncode) {
+		b.log("the lake's encoder")
+		if err := b.encode(ctx); err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+	}
 	if b.plan.has(partConsumers) {
 		if err := b.runtime(ctx); err != nil {
 			return fmt.Errorf("consumer runtime: %w", err)

@@ -23,6 +23,7 @@ type Report struct {
 	Ceilings   []Ceiling   `json:"ceilings"`
 	Slow       *Slow       `json:"slow,omitempty"`
 	Limits     *Limits     `json:"limits,omitempty"`
+	Encodes    []*Encode   `json:"encoder,omitempty"`
 	Runtime    *Runtime    `json:"consumer_runtime,omitempty"`
 	Targets    []Target    `json:"targets"`
 	Runs       []Run       `json:"runs"` // what the medians come from

@@ -12,7 +12,7 @@ import (
 
 // The lines of a shop are written compactly, so they come back byte by byte.
 func TestLinesOfAShopComeBackAsTheyWere(t *testing.T) {
-	s, err := columns.DefaultMapping().Compile(schema.DefaultRules().TimeFields)
+	s, err := columns.DefaultMapping().Compile(schema.DefaultRules())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestLinesOfAShopComeBackAsTheyWere(t *testing.T) {
 			line, kind = long.Append(line[:0], n)
 		}
 		at := base.Add(time.Duration(n) * time.Millisecond).UnixMicro()
-		r := splitters[kind].Split(line, at)
+		r := splitters[kind].Split(line, at, "cart")
 		kinds[kind]++
 		if r.Verbatim {
 			continue
@@ -54,6 +54,8 @@ func cellsOf(r *columns.Row, at int64) columns.Cells {
 				}
 			}
 			switch name {
+			case "service":
+				return []byte("cart"), true
 			case columns.Status.String():
 				return strconv.AppendInt(nil, int64(r.Status), 10), r.HasStatus
 			case columns.Duration.String():
