@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tributary/schema/columns"
+	"tributary/sinks/objects"
 )
 
 // Config says where the lake lies and what writing it may cost. Bucket, Prefix,
@@ -32,10 +33,8 @@ type Config struct {
 	// EncodeBytes bounds what all shards together encode and upload at a time. Half of
 	// it at most are lines in the clear: a range with more of them is decoded several
 	// times. A flush that needs more goes alone.
-	EncodeBytes int64 `koanf:"encode_bytes" json:"encode_bytes"`
-	// AttemptTimeout bounds one request to S3; an upload gets a second more for
-	// each MiB.
-	AttemptTimeout time.Duration `koanf:"attempt_timeout" json:"attempt_timeout"`
+	EncodeBytes     int64 `koanf:"encode_bytes" json:"encode_bytes"`
+	objects.Options `koanf:",squash"`
 }
 
 // DefaultConfig lacks only the bucket.
@@ -56,8 +55,7 @@ func DefaultConfig() Config {
 		// seconds at its limit; the object that grows beside them takes a quarter of its
 		// lines at most, being there twice for a while.
 		EncodeBytes: 64 << 20,
-		// A healthy PUT answers in well under a second.
-		AttemptTimeout: 30 * time.Second,
+		Options:     objects.DefaultOptions(),
 	}
 }
 
@@ -91,10 +89,7 @@ func (c Config) Validate() error {
 	between("row_group_bytes", c.RowGroupBytes, 1<<20, 1<<30)
 	between("page_bytes", c.PageBytes, minPage, 16<<20)
 	between("encode_bytes", c.EncodeBytes, 16<<20, 64<<30)
-	if c.AttemptTimeout < 100*time.Millisecond || c.AttemptTimeout > 10*time.Minute {
-		add("attempt_timeout %v is not within 100ms and 10m", c.AttemptTimeout)
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Options.Validate())...)
 }
 
 // checkPath refuses what would not survive as a path in S3 tools or in a

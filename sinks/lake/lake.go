@@ -51,7 +51,7 @@ func New(cfg Config, rules schema.Rules, api s3API, reg prometheus.Registerer, l
 		cfg:     cfg,
 		plan:    text,
 		today:   today,
-		store:   store{api: api, timeout: cfg.AttemptTimeout},
+		store:   store{api, cfg.Options},
 		codec:   newCodec(),
 		encode:  semaphore.NewWeighted(cfg.EncodeBytes),
 		metrics: m,
