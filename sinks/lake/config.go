@@ -20,6 +20,7 @@ type Config struct {
 	Prefix string `koanf:"prefix" json:"prefix"`
 	// Template names a partition by {kind}, {service}, {date}, {year}, {month},
 	// {day} and {hour}. {kind} must be there, because the rows do not repeat it.
+	// "hive" and "applications" stand for a whole template, see Layout.
 	Template string `koanf:"template" json:"template"`
 	// TimeWindow is how far an event's time may lie from its record's arrival; the
 	// partition of an event farther away goes by the arrival.
@@ -41,7 +42,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Prefix:   "lake",
-		Template: "kind={kind}/dt={date}/hour={hour}",
+		Template: layouts["hive"],
 		// A forwarder cut off for a night delivers into the true hours. It also
 		// bounds the objects of a flush: 49 hours of 3 kinds at most.
 		TimeWindow: 24 * time.Hour,
@@ -59,6 +60,22 @@ func DefaultConfig() Config {
 	}
 }
 
+// layouts are the templates that have a name.
+var layouts = map[string]string{
+	"hive": "kind={kind}/dt={date}/hour={hour}",
+	// What older pipelines of logs by service look like; many small objects.
+	"applications": "applications/{service}/{kind}/{year}/{month}/{day}/{hour}",
+}
+
+// Layout is the template in full. Plans hold that: what a name stands for may
+// change.
+func (c Config) Layout() string {
+	if named, ok := layouts[c.Template]; ok {
+		return named
+	}
+	return c.Template
+}
+
 // Validate joins all faults.
 func (c Config) Validate() error {
 	var errs []error
@@ -71,7 +88,7 @@ func (c Config) Validate() error {
 			add("prefix %q: %w", c.Prefix, err)
 		}
 	}
-	if _, err := parseTemplate(c.Template); err != nil {
+	if _, err := parseTemplate(c.Layout()); err != nil {
 		add("template %q: %w", c.Template, err)
 	}
 	// A week of hours is already 337 objects a flush for each kind.
