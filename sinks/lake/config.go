@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tributary/schema/columns"
+	"tributary/sinks/objects"
 )
 
 // Config says where the lake lies and what writing it may cost. Bucket, Prefix,
@@ -19,6 +20,7 @@ type Config struct {
 	Prefix string `koanf:"prefix" json:"prefix"`
 	// Template names a partition by {kind}, {service}, {date}, {year}, {month},
 	// {day} and {hour}. {kind} must be there, because the rows do not repeat it.
+	// "hive" and "applications" stand for a whole template, see Layout.
 	Template string `koanf:"template" json:"template"`
 	// TimeWindow is how far an event's time may lie from its record's arrival; the
 	// partition of an event farther away goes by the arrival.
@@ -32,17 +34,15 @@ type Config struct {
 	// EncodeBytes bounds what all shards together encode and upload at a time. Half of
 	// it at most are lines in the clear: a range with more of them is decoded several
 	// times. A flush that needs more goes alone.
-	EncodeBytes int64 `koanf:"encode_bytes" json:"encode_bytes"`
-	// AttemptTimeout bounds one request to S3; an upload gets a second more for
-	// each MiB.
-	AttemptTimeout time.Duration `koanf:"attempt_timeout" json:"attempt_timeout"`
+	EncodeBytes     int64 `koanf:"encode_bytes" json:"encode_bytes"`
+	objects.Options `koanf:",squash"`
 }
 
 // DefaultConfig lacks only the bucket.
 func DefaultConfig() Config {
 	return Config{
 		Prefix:   "lake",
-		Template: "kind={kind}/dt={date}/hour={hour}",
+		Template: layouts["hive"],
 		// A forwarder cut off for a night delivers into the true hours. It also
 		// bounds the objects of a flush: 49 hours of 3 kinds at most.
 		TimeWindow: 24 * time.Hour,
@@ -56,9 +56,24 @@ func DefaultConfig() Config {
 		// seconds at its limit; the object that grows beside them takes a quarter of its
 		// lines at most, being there twice for a while.
 		EncodeBytes: 64 << 20,
-		// A healthy PUT answers in well under a second.
-		AttemptTimeout: 30 * time.Second,
+		Options:     objects.DefaultOptions(),
 	}
+}
+
+// layouts are the templates that have a name.
+var layouts = map[string]string{
+	"hive": "kind={kind}/dt={date}/hour={hour}",
+	// What older pipelines of logs by service look like; many small objects.
+	"applications": "applications/{service}/{kind}/{year}/{month}/{day}/{hour}",
+}
+
+// Layout is the template in full. Plans hold that: what a name stands for may
+// change.
+func (c Config) Layout() string {
+	if named, ok := layouts[c.Template]; ok {
+		return named
+	}
+	return c.Template
 }
 
 // Validate joins all faults.
@@ -73,7 +88,7 @@ func (c Config) Validate() error {
 			add("prefix %q: %w", c.Prefix, err)
 		}
 	}
-	if _, err := parseTemplate(c.Template); err != nil {
+	if _, err := parseTemplate(c.Layout()); err != nil {
 		add("template %q: %w", c.Template, err)
 	}
 	// A week of hours is already 337 objects a flush for each kind.
@@ -91,10 +106,7 @@ func (c Config) Validate() error {
 	between("row_group_bytes", c.RowGroupBytes, 1<<20, 1<<30)
 	between("page_bytes", c.PageBytes, minPage, 16<<20)
 	between("encode_bytes", c.EncodeBytes, 16<<20, 64<<30)
-	if c.AttemptTimeout < 100*time.Millisecond || c.AttemptTimeout > 10*time.Minute {
-		add("attempt_timeout %v is not within 100ms and 10m", c.AttemptTimeout)
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Options.Validate())...)
 }
 
 // checkPath refuses what would not survive as a path in S3 tools or in a

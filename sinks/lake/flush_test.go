@@ -594,6 +594,32 @@ func TestAReplayFollowsThePlanNotTheConfiguration(t *testing.T) {
 	}
 }
 
+func TestALayoutHasANameAndThePlanItsTemplate(t *testing.T) {
+	for name, want := range map[string]string{
+		"hive":         "kind=audit/dt=2026-11-22/hour=12/",
+		"applications": "applications/s%20p%2Fq/audit/2026/11/22/12/",
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, cfg := newBucket(), config()
+			cfg.Prefix, cfg.Template = "", name
+			l := newLake(t, cfg, b)
+			if err := flushAll(t.Context(), t, l, []stream.Batch{record(1, event(schema.KindAudit, noon, "s p/q", "x"))}, rangeOf(1, 1)); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := b.objects["logs/"+want+string(shard)+"-"+string(sequence(1))+".parquet"]; !ok {
+				t.Errorf("no object under %s: %q", want, b.keys())
+			}
+			cfg.Template = cfg.Layout()
+			if plan := newLake(t, cfg, b).Plan(); l.Plan() != plan || strings.Contains(plan, `"`+name+`"`) {
+				t.Errorf("plan %s\nwith the template in full %s", l.Plan(), plan)
+			}
+		})
+	}
+	if cfg := lake.DefaultConfig(); cfg.Template != "kind={kind}/dt={date}/hour={hour}" {
+		t.Errorf("the default is %q", cfg.Template)
+	}
+}
+
 func TestConfigurationFaultsAreToldTogether(t *testing.T) {
 	cfg := lake.DefaultConfig()
 	cfg.Prefix, cfg.Template, cfg.TimeWindow, cfg.PageBytes = "/lake/", "dt={date}", time.Second, 1

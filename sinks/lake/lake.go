@@ -35,6 +35,7 @@ func New(cfg Config, rules schema.Rules, api s3API, reg prometheus.Registerer, l
 	if err := errors.Join(cfg.Validate(), rules.Validate()); err != nil {
 		return nil, fmt.Errorf("lake: %w", err)
 	}
+	cfg.Template = cfg.Layout()
 	text, err := planText(cfg, rules)
 	if err != nil {
 		return nil, fmt.Errorf("lake: %w", err)
@@ -51,7 +52,7 @@ func New(cfg Config, rules schema.Rules, api s3API, reg prometheus.Registerer, l
 		cfg:     cfg,
 		plan:    text,
 		today:   today,
-		store:   store{api: api, timeout: cfg.AttemptTimeout},
+		store:   store{api, cfg.Options},
 		codec:   newCodec(),
 		encode:  semaphore.NewWeighted(cfg.EncodeBytes),
 		metrics: m,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"tributary/sinks/objects"
 	"tributary/stream"
 )
 
@@ -65,7 +66,7 @@ func (l *Lake) placeManifest(ctx context.Context, bucket, key string, m *manifes
 		return err
 	}
 	err = l.store.create(ctx, bucket, key, text, "application/json", nil)
-	if !errors.Is(err, errExists) {
+	if !errors.Is(err, objects.ErrExists) {
 		return err
 	}
 	got, err := l.store.get(ctx, bucket, key, maxManifest, "")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"tributary/sinks/objects"
 	"tributary/stream"
 )
 
@@ -69,7 +70,7 @@ func newObject(lp *layoutPlan, key string, content []byte, wrote tally, l *layou
 func (l *Lake) place(ctx context.Context, o object, r stream.Range) (manifestObject, error) {
 	err := l.store.create(ctx, o.bucket, o.key, o.content, "application/vnd.apache.parquet", objectMetadata(o.format, r, o.wrote.rows, o.sum))
 	created := err == nil
-	if err != nil && !errors.Is(err, errExists) {
+	if err != nil && !errors.Is(err, objects.ErrExists) {
 		return manifestObject{}, err
 	}
 	there, err := l.store.tail(ctx, o.bucket, o.key, int64(len(o.tail)))

@@ -1,72 +1,33 @@
 package lake
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"tributary/sinks/objects"
 )
 
 // s3API is what the lake asks of an S3 client.
 type s3API interface {
-	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
-	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	objects.Putter
+	objects.Getter
 }
-
-// errExists is a PUT's answer that the key is taken.
-var errExists = errors.New("object exists")
 
 // store speaks to S3, one attempt per call: the engine repeats the whole flush,
 // and names make that cheap.
 type store struct {
 	api     s3API
-	timeout time.Duration
+	options objects.Options
 }
 
-// once keeps the client from repeating a request inside one attempt, where the
-// time-out of the attempt would cut the repetition short anyway.
-func once(o *s3.Options) {
-	o.RetryMaxAttempts = 1
-	// Part of an object has no checksum to validate; the client would say so each time.
-	o.DisableLogOutputChecksumValidationSkipped = true
-}
-
-// attempt bounds one request. Large bodies get a second more per MiB, because a
-// fixed bound would make them fail for ever over a slow line.
-func (s *store) attempt(ctx context.Context, body int) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.timeout+time.Duration(body>>20)*time.Second)
-}
-
-// create writes an object that must not be there yet; errExists if it is. Every
-// other error leaves open whether the object was, or will be, written.
+// create writes an object that must not be there yet; objects.ErrExists if it is.
 func (s *store) create(ctx context.Context, bucket, key string, body []byte, contentType string, metadata map[string]string) error {
-	ctx, cancel := s.attempt(ctx, len(body))
-	defer cancel()
-	_, err := s.api.PutObject(ctx, &s3.PutObjectInput{
-		Bucket:        &bucket,
-		Key:           &key,
-		Body:          bytes.NewReader(body),
-		ContentLength: aws.Int64(int64(len(body))),
-		ContentType:   &contentType,
-		IfNoneMatch:   aws.String("*"),
-		Metadata:      metadata,
-	}, once)
-	switch {
-	case err == nil:
-		return nil
-	case status(err) == http.StatusPreconditionFailed:
-		return errExists
-	}
-	return fmt.Errorf("put %s/%s: %w", bucket, key, err)
+	return s.options.Create(ctx, s.api, objects.Object{Bucket: bucket, Key: key, Content: body, ContentType: contentType, Metadata: metadata})
 }
 
 // stored is what S3 says of an object, with its last bytes.
@@ -87,13 +48,13 @@ func (s *store) tail(ctx context.Context, bucket, key string, n int64) (stored, 
 
 // get reads at most limit bytes; an answer with more is an error.
 func (s *store) get(ctx context.Context, bucket, key string, limit int64, rng string) (stored, error) {
-	ctx, cancel := s.attempt(ctx, 0)
+	ctx, cancel := s.options.Attempt(ctx, 0)
 	defer cancel()
 	in := &s3.GetObjectInput{Bucket: &bucket, Key: &key}
 	if rng != "" {
 		in.Range = &rng
 	}
-	out, err := s.api.GetObject(ctx, in, once)
+	out, err := s.options.Get(ctx, s.api, in)
 	if err != nil {
 		return stored{}, err
 	}
@@ -122,13 +83,4 @@ func rangeTotal(contentRange string) (int64, error) {
 		return 0, fmt.Errorf("content range %q: %w", contentRange, err)
 	}
 	return size, nil
-}
-
-// status is the HTTP status of S3's answer, 0 if there was none.
-func status(err error) int {
-	var re *awshttp.ResponseError
-	if errors.As(err, &re) {
-		return re.HTTPStatusCode()
-	}
-	return 0
 }

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
+
+	"tributary/sinks/objects"
 )
 
 // Config says where rejects are kept.
@@ -17,10 +18,8 @@ type Config struct {
 	Group string `koanf:"group" json:"group"`
 	// ObjectBytes close an object; a longer item goes alone. One object at a time
 	// is in memory beside the items.
-	ObjectBytes int64 `koanf:"object_bytes" json:"object_bytes"`
-	// AttemptTimeout bounds one request to S3; an upload gets a second more for
-	// each MiB.
-	AttemptTimeout time.Duration `koanf:"attempt_timeout" json:"attempt_timeout"`
+	ObjectBytes     int64 `koanf:"object_bytes" json:"object_bytes"`
+	objects.Options `koanf:",squash"`
 }
 
 // DefaultConfig lacks bucket and group.
@@ -29,8 +28,8 @@ func DefaultConfig() Config {
 		Prefix: "rejects",
 		// A whole record in base64 is 11 MiB at most (8 MiB decoded): one fits, and an
 		// editor still opens it.
-		ObjectBytes:    16 << 20,
-		AttemptTimeout: 30 * time.Second,
+		ObjectBytes: 16 << 20,
+		Options:     objects.DefaultOptions(),
 	}
 }
 
@@ -47,10 +46,7 @@ func (c Config) Validate() error {
 	if c.ObjectBytes < 64<<10 || c.ObjectBytes > 1<<30 {
 		errs = append(errs, fmt.Errorf("object_bytes %d is not within %d and %d", c.ObjectBytes, 64<<10, 1<<30))
 	}
-	if c.AttemptTimeout < 100*time.Millisecond || c.AttemptTimeout > 10*time.Minute {
-		errs = append(errs, fmt.Errorf("attempt_timeout %v is not within 100ms and 10m", c.AttemptTimeout))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.Options.Validate())...)
 }
 
 // checkFolder refuses what is a key in S3 but no path elsewhere.

@@ -9,16 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strconv"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tributary/schema"
+	"tributary/sinks/objects"
 	"tributary/stream"
 )
 
@@ -27,8 +24,8 @@ const formatVersion = 1
 
 // s3API is what the store asks of an S3 client.
 type s3API interface {
-	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
-	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
+	objects.Putter
+	objects.Header
 }
 
 // Item is a reject with its position in the stream.
@@ -133,36 +130,26 @@ func (s *Store) place(ctx context.Context, r stream.Range, items []Item, content
 	digest := sha256.Sum256(content)
 	sum := hex.EncodeToString(digest[:])
 	key := s.key(r, items[0].Arrival, sum)
-	attempt, cancel := context.WithTimeout(ctx, s.cfg.AttemptTimeout+time.Duration(len(content)>>20)*time.Second)
-	defer cancel()
-	_, err := s.api.PutObject(attempt, &s3.PutObjectInput{
-		Bucket:        &s.cfg.Bucket,
-		Key:           &key,
-		Body:          bytes.NewReader(content),
-		ContentLength: aws.Int64(int64(len(content))),
-		ContentType:   aws.String("application/x-ndjson"),
-		IfNoneMatch:   aws.String("*"),
-		Metadata:      map[string]string{metaItems: strconv.Itoa(len(items)), metaSHA256: sum},
-	}, once)
-	if err == nil {
-		return nil
+	err := s.cfg.Create(ctx, s.api, objects.Object{
+		Bucket:      s.cfg.Bucket,
+		Key:         key,
+		Content:     content,
+		ContentType: "application/x-ndjson",
+		Metadata:    map[string]string{metaItems: strconv.Itoa(len(items)), metaSHA256: sum},
+	})
+	if errors.Is(err, objects.ErrExists) {
+		return s.compare(ctx, key, sum)
 	}
-	var answer *awshttp.ResponseError
-	if !errors.As(err, &answer) || answer.HTTPStatusCode() != http.StatusPreconditionFailed {
-		return fmt.Errorf("put %s/%s: %w", s.cfg.Bucket, key, err)
-	}
-	return s.compare(ctx, key, sum)
+	return err
 }
 
 // compare accepts an object that is there when its content is this one's.
 func (s *Store) compare(ctx context.Context, key, sum string) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.AttemptTimeout)
-	defer cancel()
-	there, err := s.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.cfg.Bucket, Key: &key}, once)
+	there, err := s.cfg.Head(ctx, s.api, s.cfg.Bucket, key)
 	if err != nil {
 		return fmt.Errorf("look at %s/%s: %w", s.cfg.Bucket, key, err)
 	}
-	if got := there.Metadata[metaSHA256]; got != sum {
+	if got := there[metaSHA256]; got != sum {
 		return stream.Permanent(fmt.Errorf("%s/%s is there with other content: its SHA-256 is %q, not %q", s.cfg.Bucket, key, got, sum))
 	}
 	return nil
@@ -190,6 +177,3 @@ func (s *Store) count(r stream.Range, items []Item) {
 	s.log.Warn("rejects stored", "group", s.cfg.Group, "shard", r.Shard, "first", r.First,
 		"items", len(items), "reason", items[0].Reject.Reason)
 }
-
-// once leaves retries to the caller, which repeats the whole Put.
-func once(o *s3.Options) { o.RetryMaxAttempts = 1 }

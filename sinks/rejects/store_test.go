@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -38,6 +39,7 @@ var update = flag.Bool("update", false, "write the golden files that are missing
 type bucket struct {
 	objects map[string]*s3.PutObjectInput
 	content map[string][]byte
+	looks   []*s3.HeadObjectInput
 	fault   func() (do bool, err error)
 }
 
@@ -74,6 +76,7 @@ func (b *bucket) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*
 }
 
 func (b *bucket) HeadObject(_ context.Context, in *s3.HeadObjectInput, _ ...func(*s3.Options)) (*s3.HeadObjectOutput, error) {
+	b.looks = append(b.looks, in)
 	return &s3.HeadObjectOutput{Metadata: b.objects[*in.Key].Metadata}, nil
 }
 
@@ -244,6 +247,24 @@ func TestPut(t *testing.T) {
 			if err := newStore(t, b, prometheus.NewRegistry()).Put(t.Context(), span, someItems()); !errors.Is(err, fault) || stream.IsPermanent(err) {
 				t.Errorf("%v for %v", err, fault)
 			}
+		}
+	})
+	t.Run("says in each request what the bucket's owner demands", func(t *testing.T) {
+		b := newBucket()
+		s := newStore(t, b, prometheus.NewRegistry(), func(c *rejects.Config) {
+			c.ServerSideEncryption, c.KMSKeyID, c.StorageClass, c.ExpectedBucketOwner = "aws:kms", "alias/logs", "STANDARD_IA", "111122223333"
+		})
+		for range 2 {
+			if err := s.Put(t.Context(), span, someItems()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in := b.objects[b.keys()[0]]
+		if got := fmt.Sprint(in.ServerSideEncryption, *in.SSEKMSKeyId, in.StorageClass, *in.ExpectedBucketOwner); got != "aws:kmsalias/logsSTANDARD_IA111122223333" {
+			t.Errorf("it is put with %s", got)
+		}
+		if len(b.looks) != 1 || aws.ToString(b.looks[0].ExpectedBucketOwner) != "111122223333" {
+			t.Errorf("it is looked at with %+v", b.looks)
 		}
 	})
 	t.Run("does not accept other content under its name", func(t *testing.T) {

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -113,25 +111,6 @@ func CheckStream(lc fx.Lifecycle, s *Settings, k *kinesis.Client, cfg aws.Config
 			log.Warn("stream not described, starting all the same", "stream", s.Stream.Ref.String(), "err", err)
 		case d.Automatic:
 			return Faultf("stream %s distributes records automatically and ignores partition keys: switch it to partition keys, lanes need them", s.Stream.Ref)
-		}
-		return nil
-	}))
-}
-
-// CheckBucket refuses to start without the lake's bucket.
-func CheckBucket(lc fx.Lifecycle, s *Settings, objects *s3.Client, log *slog.Logger) {
-	lc.Append(fx.StartHook(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-		defer cancel()
-		_, err := objects.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(s.Lake.Bucket)})
-		var answer *awshttp.ResponseError
-		switch {
-		case errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusNotFound:
-			return Faultf("bucket %s does not exist: create it, or set lake.bucket", s.Lake.Bucket)
-		case errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusMovedPermanently:
-			return Faultf("bucket %s lies in another region: set aws.region", s.Lake.Bucket)
-		case err != nil:
-			log.Warn("bucket not looked at, starting all the same", "bucket", s.Lake.Bucket, "err", err)
 		}
 		return nil
 	}))

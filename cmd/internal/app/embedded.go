@@ -35,7 +35,7 @@ var Embedded = fx.Options(
 	clients,
 )
 
-// RunEndpoints serves the embedded endpoints and makes stream and bucket when
+// RunEndpoints serves the embedded endpoints and makes stream and buckets when
 // they are missing.
 func RunEndpoints(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, k *kinesis.Client, objects *s3.Client, log *slog.Logger) {
 	ready := make(chan struct{})
@@ -56,7 +56,7 @@ func RunEndpoints(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, 
 		return e.Run(ctx, ln)
 	})
 	lc.Append(fx.StartHook(func(ctx context.Context) error {
-		return errors.Join(makeStream(ctx, k, s), makeBucket(ctx, objects, s.Lake.Bucket))
+		return errors.Join(makeStream(ctx, k, s), makeBucket(ctx, objects, s.Lake.Bucket), makeBucket(ctx, objects, s.Lake.Rejects.Bucket))
 	}))
 }
 

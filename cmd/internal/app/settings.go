@@ -118,6 +118,10 @@ func (s *Settings) finish() {
 	s.Forward.MaxRecordBytes = s.Stream.Producer.MaxRecordBytes
 	if s.Lake.Rejects.Bucket == "" {
 		s.Lake.Rejects.Bucket = s.Lake.Bucket
+		// What is wrong is told once, where it stands.
+		if s.Lake.Options.Validate() == nil {
+			s.Lake.Rejects.Options = s.Lake.Rejects.Or(s.Lake.Options)
+		}
 	}
 	s.Lake.Rejects.Group = s.Lake.Group.Name
 }

@@ -25,6 +25,9 @@ var allowed = map[string][]string{
 	"consumers":        {"schema", "stream", "consumers/lease"},
 	"consumers/lease":  {"schema", "stream"},
 	"sinks":            {"schema", "schema/columns", "stream"},
+	"sinks/objects":    {},
+	"sinks/lake":       {"schema", "schema/columns", "stream", "sinks/objects"},
+	"sinks/rejects":    {"schema", "stream", "sinks/objects"},
 	"cmd":              {"schema", "schema/columns", "stream", "consumers", "sinks", "cmd", "deploy/local"},
 	"deploy/local":     {"deploy/local"},
 }

@@ -10,7 +10,7 @@ const (
 	s3Deletion = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"
 )
 
-var s3Differences = slices.Concat(s3Files(), []difference{
+var s3Differences = slices.Concat(s3Files(), s3Storage(), []difference{
 	{
 		server: "versitygw",
 		says:   "a key over 1024 bytes is refused",

@@ -23,7 +23,8 @@ var s3Suite = suite[objects]{
 	client:  newObjects,
 	servers: []server{localServer, versitygw, awsServer},
 	cases: slices.Concat(objectCases, keyCases(), missingCases(), rangeCases(), conditionalReadCases, conditionalWriteCases(), objectRaceCases,
-		checksumCases(), trailerCases(), listCases(), deleteCases, bucketCases, uploadCases, wrongUploadCases),
+		checksumCases(), trailerCases(), listCases(), deleteCases, bucketCases, uploadCases, wrongUploadCases,
+		storageClassCases(), storageCases, ownerCases()),
 }
 
 func TestS3(t *testing.T) { s3Suite.run(t) }
@@ -32,12 +33,13 @@ func TestS3(t *testing.T) { s3Suite.run(t) }
 // may leave them behind.
 type objects struct {
 	*s3.Client
-	bucket *string
+	bucket  *string
+	account string
 }
 
 func newObjects(t *testing.T, cfg aws.Config) objects {
 	client := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
-	o := objects{client, new((&check{}).Name())}
+	o := objects{client, new((&check{}).Name()), accountOf(t, cfg)}
 	if _, err := o.CreateBucket(t.Context(), o.bucketInput(*o.bucket)); err != nil {
 		t.Fatalf("create bucket: %v", err)
 	}
@@ -82,7 +84,7 @@ func (o objects) drop(ctx context.Context) error {
 
 // newBucket makes a bucket. It is deleted when the case ends, with what is in it.
 func (o objects) newBucket(c *check) objects {
-	own := objects{o.Client, new(c.Name())}
+	own := objects{o.Client, new(c.Name()), o.account}
 	_, err := o.CreateBucket(c.Context(), o.bucketInput(*own.bucket))
 	c.Must("create bucket", err)
 	c.Cleanup(func(ctx context.Context) { _ = own.drop(ctx) }) // it may be gone

@@ -22,8 +22,10 @@ const (
 	// awsVariable allows the suite to use a real account.
 	awsVariable = "TRIBUTARY_AWS_CONTRACT"
 
-	// versitygw checks signatures, the others take any.
-	accessKey, secretKey = "contract", "contract-secret"
+	// versitygw checks signatures and takes the key for the account, the others take any.
+	accessKey, secretKey = localAccount, "contract-secret"
+	// localAccount is the account in the ARNs of servers on this machine.
+	localAccount = "000000000000"
 )
 
 // A server is one implementation under judgement. start makes it ready until t ends, or skips t.

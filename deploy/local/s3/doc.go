@@ -12,7 +12,9 @@
 // power cut (temp file, sync, rename, sync of the directory), and its data and
 // metadata belong together. If-None-Match: * and If-Match are decided atomically
 // with the write, for PutObject and CompleteMultipartUpload. Checksums and
-// Content-MD5 that a client sends are verified. Lists page in the order of the
+// Content-MD5 that a client sends are verified. Storage class, encryption and
+// the owner that a request expects (account 000000000000) are decided and told as
+// the service does, though every object is a plain file on one disk. Lists page in the order of the
 // keys' bytes. No object is held in memory. Deletions are not synced: a power cut
 // may bring a deleted object back. Signatures are not verified.
 //

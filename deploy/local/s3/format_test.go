@@ -3,6 +3,7 @@ package s3
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -51,6 +52,35 @@ func TestTheMetadataFormatStays(t *testing.T) {
 	}
 	if _, err := s.readMeta("lake", key); err == nil {
 		t.Error("metadata of a later version is read as if it were known")
+	}
+}
+
+// TestStorageIsKeptAmongTheHeaders: a build from before storage was kept gives
+// back whatever stands there, so version 1 holds it.
+func TestStorageIsKeptAmongTheHeaders(t *testing.T) {
+	kept, err := storedHeaders(http.Header{
+		"X-Amz-Storage-Class": {"STANDARD_IA"}, "X-Amz-Acl": {"bucket-owner-full-control"}, "X-Amz-Server-Side-Encryption": {"aws:kms"},
+		"X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id":     {"0123abcd-0000-4000-8000-0123456789ab"},
+		"X-Amz-Server-Side-Encryption-Bucket-Key-Enabled": {"true"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(filepath.Join("testdata", "storage.v1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, bytes.TrimSpace(want)) {
+		t.Errorf("written before:\n%s\nwritten now:\n%s", want, got)
+	}
+	for _, plain := range []http.Header{{}, {"X-Amz-Storage-Class": {"STANDARD"}, "X-Amz-Server-Side-Encryption": {"AES256"}}} {
+		if kept, err := storedHeaders(plain); err != nil || len(kept) != 0 {
+			t.Errorf("of %v is kept %v, %v", plain, kept, err)
+		}
 	}
 }
 

@@ -42,6 +42,9 @@ func (s *Service) answerObject(w http.ResponseWriter, c call) (*os.File, section
 		return nil, section{}, err
 	}
 	part, err := o.choose(c.Request)
+	if err == nil && c.operation == "GetObject" {
+		err = o.readable()
+	}
 	if err == nil {
 		_, err = file.Seek(part.start, io.SeekStart)
 	}

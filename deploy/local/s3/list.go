@@ -167,7 +167,7 @@ func (s *Service) add(bucket, key string, l *listing) error {
 	if err != nil {
 		return err
 	}
-	l.page.Contents = append(l.page.Contents, listedObject{key, o.modified().Format(timeFormat), o.ETag, o.Size, "STANDARD"})
+	l.page.Contents = append(l.page.Contents, listedObject{key, o.modified().Format(timeFormat), o.ETag, o.Size, o.class()})
 	l.after = key
 	return file.Close()
 }

@@ -21,7 +21,7 @@ type object struct {
 	Size     int64             `json:"size"`
 	Modified int64             `json:"modified_ns"`
 	ETag     string            `json:"etag"`              // in quotes, as it goes over the wire
-	Headers  map[string]string `json:"headers,omitempty"` // Content-Type, x-amz-meta-*, checksum
+	Headers  map[string]string `json:"headers,omitempty"` // Content-Type, x-amz-meta-*, checksum, storage
 }
 
 func (o object) belongsTo(info fs.FileInfo) bool {
@@ -110,8 +110,8 @@ func (s *Service) describe(bucket, key string, file *os.File) (object, error) {
 	o, err := s.handmade.describe(dataPath(bucket, key), file, info)
 	for _, k := range known {
 		// A copied directory may have lost its times: the content tells as well.
-		if k.Size == o.Size && k.ETag == o.ETag {
-			o.Headers = k.Headers
+		if k.Size == o.Size && (k.ETag == o.ETag || k.ETag == sealed(o.ETag)) {
+			o.Headers, o.ETag = k.Headers, k.ETag
 		}
 	}
 	return o, err
@@ -154,6 +154,7 @@ func quote(etag string) string { return `"` + etag + `"` }
 // setHeaders writes what GET and HEAD have in common.
 func (o object) setHeaders(h http.Header, checksums bool) {
 	h.Set("Content-Type", "binary/octet-stream")
+	tellEncryption(h, o.Headers)
 	for name, value := range o.Headers {
 		if checksums || !isChecksum(name) {
 			h.Set(name, value)

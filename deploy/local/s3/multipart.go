@@ -65,6 +65,7 @@ func (s *Service) createUpload(w http.ResponseWriter, c call) error {
 	if err := s.files.write(path.Join(uploadDir(id), uploadRecord), record); err != nil {
 		return err
 	}
+	tellEncryption(w.Header(), headers)
 	writeXML(w, http.StatusOK, struct {
 		XMLName  xml.Name `xml:"InitiateMultipartUploadResult"`
 		Bucket   string
@@ -119,7 +120,7 @@ func (s *Service) uploadPart(w http.ResponseWriter, c call) error {
 	if err != nil || number < 1 || number > maxParts {
 		return invalidArgument(fmt.Sprintf("Part number must be an integer between 1 and %d, inclusive", maxParts))
 	}
-	id, _, err := s.upload(c)
+	id, u, err := s.upload(c)
 	if err != nil {
 		return err
 	}
@@ -133,6 +134,7 @@ func (s *Service) uploadPart(w http.ResponseWriter, c call) error {
 	for name, value := range st.checksum {
 		w.Header().Set(name, value)
 	}
+	tellEncryption(w.Header(), u.Headers)
 	w.Header().Set("ETag", st.etag())
 	w.WriteHeader(http.StatusOK)
 	return nil
@@ -215,6 +217,7 @@ func (s *Service) completeUpload(w http.ResponseWriter, c call) error {
 	if err := s.files.root.RemoveAll(uploadDir(id)); err != nil {
 		return fmt.Errorf("remove upload: %w", err)
 	}
+	tellEncryption(w.Header(), u.Headers)
 	writeXML(w, http.StatusOK, struct {
 		XMLName xml.Name `xml:"CompleteMultipartUploadResult"`
 		Bucket  string

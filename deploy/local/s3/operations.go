@@ -22,9 +22,10 @@ type operation struct {
 
 var (
 	uploadHeaders = []string{"x-amz-sdk-checksum-algorithm", "x-amz-decoded-content-length", "x-amz-trailer", "x-amz-checksum-*"}
-	writeHeaders  = append([]string{"if-match", "if-none-match", "x-amz-meta-*"}, uploadHeaders...)
+	writeHeaders  = slices.Concat([]string{"if-match", "if-none-match", "x-amz-meta-*"}, storageHeaders, uploadHeaders)
 	readHeaders   = []string{"range", "if-match", "if-none-match", "x-amz-checksum-mode"}
 	batchHeaders  = []string{"x-amz-sdk-checksum-algorithm", "x-amz-checksum-*"}
+	beginHeaders  = append([]string{"x-amz-meta-*", "x-amz-checksum-algorithm"}, storageHeaders...)
 )
 
 // operations are looked through in order: those with a mark come first.
@@ -37,7 +38,7 @@ var operations = []operation{
 	{name: "HeadBucket", method: http.MethodHead, depth: 1, do: (*Service).headBucket},
 	{name: "DeleteBucket", method: http.MethodDelete, depth: 1, do: (*Service).deleteBucket},
 	{name: "CreateMultipartUpload", method: http.MethodPost, depth: 2, mark: "uploads", query: []string{"uploads"},
-		headers: []string{"x-amz-meta-*", "x-amz-checksum-algorithm"}, do: (*Service).createUpload},
+		headers: beginHeaders, do: (*Service).createUpload},
 	{name: "UploadPart", method: http.MethodPut, depth: 2, mark: "uploadId", query: []string{"uploadId", "partNumber"}, headers: uploadHeaders, do: (*Service).uploadPart},
 	{name: "CompleteMultipartUpload", method: http.MethodPost, depth: 2, mark: "uploadId", query: []string{"uploadId"},
 		headers: []string{"if-match", "if-none-match"}, do: (*Service).completeUpload},
@@ -80,6 +81,9 @@ func (o *operation) admit(r *http.Request) error {
 	return nil
 }
 
+// inBucket: the operation is about a bucket that is there, or an object in it.
+func (o *operation) inBucket() bool { return o.depth > 0 && o.name != "CreateBucket" }
+
 func isChoice(header string) bool {
 	return strings.HasPrefix(header, "x-amz-") || strings.HasPrefix(header, "if-") || header == "range"
 }
@@ -88,6 +92,8 @@ func (o *operation) understands(header string) bool {
 	switch {
 	case slices.Contains(o.headers, header):
 		return true
+	case header == ownerHeader:
+		return o.inBucket()
 	case strings.HasPrefix(header, checksumPrefix):
 		return isChecksum(header) && slices.Contains(o.headers, checksumPrefix+"*")
 	}

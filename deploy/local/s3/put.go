@@ -74,9 +74,13 @@ func (s *Service) putObject(w http.ResponseWriter, c call) error {
 		w.Header().Set(name, value)
 	}
 	o := object{Size: st.size, Modified: st.modified, ETag: st.etag(), Headers: headers}
+	if headers[keyHeader] != "" {
+		o.ETag = sealed(o.ETag)
+	}
 	if err := s.commit(c.bucket, c.key, st.temp, o, want); err != nil {
 		return errors.Join(err, s.files.remove(st.temp))
 	}
+	tellEncryption(w.Header(), headers)
 	w.Header().Set("ETag", o.ETag)
 	w.WriteHeader(http.StatusOK)
 	return nil
@@ -163,5 +167,5 @@ func storedHeaders(h http.Header) (map[string]string, error) {
 	if kept["Content-Encoding"] = strings.Trim(encoding, ", "); kept["Content-Encoding"] == "" {
 		delete(kept, "Content-Encoding")
 	}
-	return kept, nil
+	return kept, keepStorage(kept, h)
 }

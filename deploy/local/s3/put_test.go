@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 func TestAnObjectIsAPlainFileAndComesBackWithItsMetadata(t *testing.T) {
@@ -68,15 +69,22 @@ func TestAFilePutByHandIsAnObject(t *testing.T) {
 }
 
 func TestACopyThatLostItsTimesKeepsItsMetadata(t *testing.T) {
-	e := withBucket(t)
-	if _, err := e.try("a", "x", func(in *sdk.PutObjectInput) { in.Metadata = map[string]string{"range": "1-2"} }); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(e.file(bucket, "a"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
-		t.Fatal(err)
-	}
-	if got := e.head("a"); got.Metadata["range"] != "1-2" {
-		t.Errorf("metadata is %v", got.Metadata)
+	for name, encryption := range map[string]types.ServerSideEncryption{"in the clear": "", "under a key": types.ServerSideEncryptionAwsKms} {
+		t.Run(name, func(t *testing.T) {
+			e := withBucket(t)
+			put, err := e.try("a", "x", func(in *sdk.PutObjectInput) {
+				in.Metadata, in.ServerSideEncryption = map[string]string{"range": "1-2"}, encryption
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(e.file(bucket, "a"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+				t.Fatal(err)
+			}
+			if got := e.head("a"); got.Metadata["range"] != "1-2" || *got.ETag != *put.ETag || got.ServerSideEncryption != put.ServerSideEncryption {
+				t.Errorf("head answers %+v, put answered %+v", got, put)
+			}
+		})
 	}
 }
 

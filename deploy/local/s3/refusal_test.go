@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"tributary/deploy/local/fault"
 )
@@ -155,8 +156,31 @@ func TestUnknownOperationsParametersAndHeadersAreRefusedByName(t *testing.T) {
 			_, err := e.CopyObject(ctx, &sdk.CopyObjectInput{Bucket: b, Key: aws.String("c"), CopySource: aws.String(bucket + "/a")})
 			return err
 		},
-		"x-amz-storage-class": func() error {
-			_, err := e.try("c", "x", func(in *sdk.PutObjectInput) { in.StorageClass = types.StorageClassGlacier })
+		"x-amz-tagging": func() error {
+			_, err := e.try("c", "x", func(in *sdk.PutObjectInput) { in.Tagging = aws.String("team=shop") })
+			return err
+		},
+		"x-amz-server-side-encryption-context": func() error {
+			_, err := e.try("c", "x", func(in *sdk.PutObjectInput) {
+				in.ServerSideEncryption, in.SSEKMSEncryptionContext = types.ServerSideEncryptionAwsKms, aws.String("e30=")
+			})
+			return err
+		},
+		"alias/logs": func() error {
+			_, err := e.try("c", "x", func(in *sdk.PutObjectInput) {
+				in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryptionAwsKms, aws.String("alias/logs")
+			})
+			return err
+		},
+		"a bucket key without aws:kms": func() error {
+			_, err := e.try("c", "x", func(in *sdk.PutObjectInput) {
+				in.ServerSideEncryption, in.BucketKeyEnabled = types.ServerSideEncryptionAwsKmsDsse, aws.Bool(true)
+			})
+			return err
+		},
+		"x-amz-expected-bucket-owner": func() error {
+			_, err := e.CreateBucket(ctx, &sdk.CreateBucketInput{Bucket: aws.String("other")},
+				sdk.WithAPIOptions(smithyhttp.AddHeaderValue("X-Amz-Expected-Bucket-Owner", "000000000000")))
 			return err
 		},
 		"if-modified-since": func() error {

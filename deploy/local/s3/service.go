@@ -155,8 +155,11 @@ func (s *Service) route(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if c.bucket != "" && c.operation != "CreateBucket" {
+	if o.inBucket() {
 		if err := s.bucketExists(c.bucket); err != nil {
+			return err
+		}
+		if err := checkOwner(r.Header); err != nil {
 			return err
 		}
 	}
