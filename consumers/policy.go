@@ -40,15 +40,16 @@ type Policy struct {
 }
 
 // DefaultPolicy suits a task of half a GiB: the sinks hold one range of the largest
-// size, hence any replay, and half as much beside it. A shard takes 1 MB/s of
-// compressed input, about 5 MB/s decoded: 64 MiB are 13 s of a shard at its limit.
-// With several shards at their limit the largest flushes when all together hold
-// 192 MiB; quiet shards flush by age.
+// size, hence any replay, even in the clear. A shard takes 1 MB/s of compressed input,
+// about 5 MB/s decoded: a range of 256 MiB is 50 s of a shard at its limit, and about a
+// quarter of that where a sink keeps records as they came. With several shards at
+// their limit the largest flushes when all together hold 256 MiB; quiet shards flush
+// by age.
 func DefaultPolicy() Policy {
 	return Policy{
 		MaxBytes:        64 << 20,
-		RangeBytes:      128 << 20,
-		WorkerBytes:     192 << 20,
+		RangeBytes:      256 << 20,
+		WorkerBytes:     256 << 20,
 		MaxAge:          time.Minute,
 		CheckpointEvery: 5 * time.Second,
 		TwoPhase:        true,

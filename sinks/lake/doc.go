@@ -29,19 +29,22 @@
 //
 // Partitions go by event time in UTC, or by arrival when both are farther apart
 // than the plan's window. Rows are sorted by service, time, sequence number and
-// index. The type layout describes the columns. Lines are kept byte by byte: in
-// the column line where they are UTF-8, else in line_bytes. Text of metadata that
-// is not UTF-8 gets U+FFFD for what is wrong.
+// index. Each kind has a table of its own, see Tables: columns for what most lines
+// have, and a map of everything else, last. The row tells the line: package
+// schema/columns says how, and what stands in line_bytes where it cannot. Text of
+// metadata that is not UTF-8 gets U+FFFD for what is wrong.
 //
 // # Versions
 //
-// One format number counts layout, names, manifests and plan together. Whoever
-// raises it goes on reading plans of the lower ones: a range that was pending
-// before an upgrade is delivered after it. Fields may be added to a manifest.
+// One format number counts tables, names, manifests and plan together. Format 1 had
+// the line in one column; a range that was pending before an upgrade is delivered
+// in it afterwards. Whoever raises the number goes on reading plans of the lower
+// ones. Fields may be added to a manifest.
 //
 // # Memory
 //
-// Appended events stay as they are until the flush; the engine bounds them by
-// Size. Encoding takes one partition of a sink at a time, and all sinks together
-// share Config.EncodeBytes.
+// A sink keeps records as they came, compressed, and where each of their rows
+// belongs; the engine bounds that by Size. A flush decodes records again, half of
+// Config.EncodeBytes at a time, and encodes one partition at a time; all sinks
+// together share EncodeBytes.
 package lake

@@ -21,8 +21,8 @@ const chunkRows = 512
 const pageRows = 20_000
 
 // encodeCharge is what encoding costs beside the lines: the open pages,
-// dictionaries and compressors of all columns.
-const encodeCharge = 4 << 20
+// dictionaries and compressors of all columns, and the record being decoded.
+const encodeCharge = 8 << 20
 
 // usualCompression is how much smaller an object is than its lines, rather too
 // little: a buffer that grows is there twice for a while.

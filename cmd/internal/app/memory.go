@@ -25,13 +25,8 @@ func (c MemoryConfig) Validate() error {
 	return nil
 }
 
-const (
-	// runtimeBytes is code, stacks, metrics, connections and the SDK's tables.
-	runtimeBytes = 48 << 20
-	// encodingBytes is what a lake flush has beside the lines: open pages,
-	// dictionaries, the compressed object.
-	encodingBytes = 48 << 20
-)
+// runtimeBytes is code, stacks, metrics, connections and the SDK's tables.
+const runtimeBytes = 48 << 20
 
 // ForwarderMemory is the sum of the forwarder's bounds. One lane for each MB/s is
 // more than any instance has.
@@ -42,7 +37,7 @@ func ForwarderMemory(s *Settings) int64 {
 }
 
 // LakeMemory is what reading takes, sinks included, and flushing them.
-func LakeMemory(s *Settings) int64 { return s.Lake.Group.MemoryBytes() + encodingBytes }
+func LakeMemory(s *Settings) int64 { return s.Lake.Group.MemoryBytes() + s.Lake.EncodeBytes }
 
 // EndpointsMemory is that of the Kinesis calls being served, by far the most.
 func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes }

@@ -75,7 +75,7 @@ func Defaults() *Settings {
 	s.Forward.Spool.Dir = "/var/lib/tributary/spool"
 	s.Lake.Group.Name = "tributary-lake"
 	// The larger a file, the fewer requests and the quicker Athena: a shard flushes
-	// by age or when its range is full, 128 MiB of lines and about 25 MB of Parquet.
+	// by age or when its range is full, 256 MiB of lines and about 45 MB of Parquet.
 	s.Lake.Group.Policy.MaxAge = 5 * time.Minute
 	s.Lake.Group.Policy.MaxBytes = s.Lake.Group.Policy.RangeBytes
 	return s

@@ -125,7 +125,7 @@ func TestTheConsumerRuntimeIsMeasured(t *testing.T) {
 			t.Errorf("%d characters: %s", n, line)
 		}
 	}
-	for _, want := range []string{"cold start of 4 shards", "shards handed over after SIGTERM", "lease requests per shard and minute", "worker_bytes 192 MiB", "one line each"} {
+	for _, want := range []string{"cold start of 4 shards", "shards handed over after SIGTERM", "lease requests per shard and minute", "worker_bytes 256 MiB", "one line each"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the report says nothing of %q:\n%s", want, text.String())
 		}
