@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,6 +80,9 @@ func appendAll(t testing.TB, s *lake.Sink, batches []stream.Batch) {
 	}
 }
 
+// encoders are kept: some tests have a record for each event.
+var encoders = sync.Pool{New: func() any { return schema.NewEncoder() }}
+
 // asRead gives a batch the record that it would have been decoded from, before what
 // is missing of its indexes was dropped.
 func asRead(t testing.TB, b stream.Batch) stream.Batch {
@@ -93,7 +97,9 @@ func asRead(t testing.TB, b stream.Batch) stream.Batch {
 		}
 		all = append(all, e)
 	}
-	data, err := schema.NewEncoder().Append(nil, &schema.Batch{Epoch: b.Epoch, Lane: b.Lane, Events: all})
+	encoder := encoders.Get().(*schema.Encoder)
+	defer encoders.Put(encoder)
+	data, err := encoder.Append(nil, &schema.Batch{Epoch: b.Epoch, Lane: b.Lane, Events: all})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,17 +108,16 @@ func TestShardsShareTheEncodingBudget(t *testing.T) {
 		b := &slowBucket{bucket: newBucket()}
 		l := newLake(t, cfg, b)
 		// Bytes that do not compress, so that the upload holds what the encoding held.
-		line := noise(7 << 20)
+		batch := asRead(t, record(1, event(schema.KindRaw, noon, "s", noise(7<<20))))
 		var flushes errgroup.Group
 		for i := range 4 {
 			s, err := l.Open(t.Context(), stream.ShardID(fmt.Sprintf("shardId-%012d", i)), l.Plan())
 			if err != nil {
 				t.Fatal(err)
 			}
-			batch := record(1, event(schema.KindRaw, noon, "s", line))
 			batch.Shard = stream.ShardID(fmt.Sprintf("shardId-%012d", i))
 			r := stream.Range{Shard: batch.Shard, First: batch.Sequence, Last: batch.Sequence}
-			if err := s.Append(asRead(t, batch)); err != nil {
+			if err := s.Append(batch); err != nil {
 				t.Fatal(err)
 			}
 			flushes.Go(func() error { return s.Flush(t.Context(), r) })

@@ -277,7 +277,14 @@ func TestEveryValueIsReadBackByAnotherLibrary(t *testing.T) {
 func TestARangeLargerThanTheEncodingBudgetIsEncodedInPieces(t *testing.T) {
 	cfg, b := config(), newBucket()
 	cfg.EncodeBytes = 16 << 20
-	batches := traffic(60_000)
+	batches := traffic(6_000)
+	for _, batch := range batches {
+		for i := range batch.Events {
+			if e := &batch.Events[i]; e.Kind == schema.KindRaw {
+				e.Line = append(e.Line, fmt.Sprintf("%05d", i)+strings.Repeat(".", 5_000)...)
+			}
+		}
+	}
 	if err := flushAll(t.Context(), t, newLake(t, cfg, b), batches, rangeOf(1, len(batches))); err != nil {
 		t.Fatal(err)
 	}
