@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"go.uber.org/goleak"
 
 	"tributary/deploy/local/fault"
@@ -115,8 +119,21 @@ func TestEveryRequestIsRefusedByABucketOfAnotherOwner(t *testing.T) {
 		}
 		return err
 	}
+	list := func(o objects.Options) (keys []string, err error) {
+		err = o.List(t.Context(), client, &s3.ListObjectsV2Input{Bucket: aws.String("logs")}, func(page *s3.ListObjectsV2Output) error {
+			for _, k := range page.Contents {
+				keys = append(keys, *k.Key)
+			}
+			return nil
+		})
+		return keys, err
+	}
+	if keys, err := list(mine); err != nil || len(keys) != 1 {
+		t.Errorf("list of my own: %q, %v", keys, err)
+	}
 	_, headErr := other.Head(t.Context(), client, "logs", "a")
-	for name, err := range map[string]error{"create": other.Create(t.Context(), client, object("b")), "get": get(), "head": headErr} {
+	_, listErr := list(other)
+	for name, err := range map[string]error{"create": other.Create(t.Context(), client, object("b")), "get": get(), "head": headErr, "list": listErr} {
 		if err == nil || stream.IsPermanent(err) || !strings.Contains(err.Error(), "does not belong to account 111122223333 (expected_bucket_owner), or a right is missing") {
 			t.Errorf("%s: %v, want an error worth a retry that names the account", name, err)
 		}
@@ -143,6 +160,42 @@ func TestACallIsOneRequestThatEnds(t *testing.T) {
 		if rule.Calls != 1 {
 			t.Errorf("%d requests of %s for one call", rule.Calls, rule.Operation)
 		}
+	}
+}
+
+func TestPatienceIsForWhatMaySucceed(t *testing.T) {
+	answer := func(status int) error {
+		return &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: errors.New("no"),
+		}}
+	}
+	for name, c := range map[string]struct {
+		err   error
+		tries int
+	}{
+		"a lost connection":     {io.ErrUnexpectedEOF, 7},
+		"too many requests":     {answer(http.StatusServiceUnavailable), 7},
+		"a conflicting request": {answer(http.StatusConflict), 7},
+		"a missing right":       {answer(http.StatusForbidden), 1},
+		"a missing key":         {answer(http.StatusNotFound), 1},
+		"a key that is taken":   {objects.ErrExists, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				for _, succeeds := range []bool{true, false} {
+					tries := 0
+					err := objects.Patiently(t.Context(), func() error {
+						if tries++; succeeds && tries == 2 {
+							return nil
+						}
+						return c.err
+					})
+					if want := c.tries; (err == nil) != (succeeds && want > 1) || !succeeds && tries != want {
+						t.Errorf("%v after %d tries", err, tries)
+					}
+				}
+			})
+		})
 	}
 }
 

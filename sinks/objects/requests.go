@@ -73,7 +73,7 @@ func (o Options) Create(ctx context.Context, api Putter, object Object) error {
 	switch {
 	case err == nil:
 		return nil
-	case status(err) == http.StatusPreconditionFailed:
+	case Status(err) == http.StatusPreconditionFailed:
 		return ErrExists
 	}
 	return fmt.Errorf("put %s/%s: %w", object.Bucket, object.Key, o.explain(err))
@@ -100,7 +100,7 @@ func (o Options) Head(ctx context.Context, api Header, bucket, key string) (map[
 // explain adds to a refusal what S3 does not say: its word is the same for
 // another owner and for a missing right.
 func (o Options) explain(err error) error {
-	if err == nil || o.ExpectedBucketOwner == "" || status(err) != http.StatusForbidden {
+	if err == nil || o.ExpectedBucketOwner == "" || Status(err) != http.StatusForbidden {
 		return err
 	}
 	return fmt.Errorf("the bucket does not belong to account %s (expected_bucket_owner), or a right is missing: %w", o.ExpectedBucketOwner, err)
@@ -124,8 +124,8 @@ func once(o *s3.Options) {
 	o.DisableLogOutputChecksumValidationSkipped = true
 }
 
-// status is the HTTP status of S3's answer, 0 if there was none.
-func status(err error) int {
+// Status is the HTTP status of S3's answer, 0 if there was none.
+func Status(err error) int {
 	var answer *awshttp.ResponseError
 	if errors.As(err, &answer) {
 		return answer.HTTPStatusCode()
