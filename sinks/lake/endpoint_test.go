@@ -23,7 +23,18 @@ import (
 // and a client with the retries that a program gets by default.
 func startS3(t *testing.T) (dir string, faults *fault.Set, client *sdk.Client) {
 	t.Helper()
-	dir, faults = t.TempDir(), &fault.Set{}
+	dir = t.TempDir()
+	faults, client = serveS3(t, dir)
+	if _, err := client.CreateBucket(t.Context(), &sdk.CreateBucketInput{Bucket: aws.String("logs")}); err != nil {
+		t.Fatal(err)
+	}
+	return dir, faults, client
+}
+
+// serveS3 runs an S3 endpoint over a directory.
+func serveS3(t *testing.T, dir string) (faults *fault.Set, client *sdk.Client) {
+	t.Helper()
+	faults = &fault.Set{}
 	service, err := s3.Open(dir, faults)
 	if err != nil {
 		t.Fatal(err)
@@ -43,10 +54,7 @@ func startS3(t *testing.T) (dir string, faults *fault.Set, client *sdk.Client) {
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 	})
-	if _, err := client.CreateBucket(t.Context(), &sdk.CreateBucketInput{Bucket: aws.String("logs")}); err != nil {
-		t.Fatal(err)
-	}
-	return dir, faults, client
+	return faults, client
 }
 
 // loadBucket reads an endpoint's directory into a bucket, to be looked at.
