@@ -43,6 +43,9 @@ func (c Config) Validate() error {
 	if strings.Contains(c.Group, "/") {
 		errs = append(errs, fmt.Errorf("group %q has a slash: it is one folder", c.Group))
 	}
+	if c.Group == replaysFolder {
+		errs = append(errs, fmt.Errorf("group %q: the manifests of replays lie there", c.Group))
+	}
 	if c.ObjectBytes < 64<<10 || c.ObjectBytes > 1<<30 {
 		errs = append(errs, fmt.Errorf("object_bytes %d is not within %d and %d", c.ObjectBytes, 64<<10, 1<<30))
 	}

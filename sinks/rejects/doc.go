@@ -15,4 +15,21 @@
 // Each line is an object: version (1), shard, generation, sequence, index,
 // arrival (RFC 3339, UTC), reason, data (base64 of the bytes as they came).
 // Fields may be added; a changed meaning raises the version.
+//
+// # Replays
+//
+// A Replayer delivers rejects again, through the stream and hence to all groups of
+// it. It leaves two manifests of each, also of format 1, both created only if they
+// are not there:
+//
+//	rejects/_replays/<stream>/<shard>/<sequence, 64 digits>-<index, 10 digits>.begun.json
+//	rejects/_replays/<stream>/<shard>/<sequence, 64 digits>-<index, 10 digits>.done.json
+//
+// Neither group nor generation is a part of these names: what two groups rejected at
+// one place in the stream is one reject, and is delivered again once.
+//
+// Before the first manifest nothing has happened. Between the two the record may be
+// in the stream or not; whoever comes next puts the very same bytes, which the first
+// manifest holds, and groups drop what they have by epoch, lane and offset, as they
+// do with a forwarder's. Behind the second nothing happens any more.
 package rejects
