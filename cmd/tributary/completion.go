@@ -100,7 +100,7 @@ func complete(cmd *cobra.Command) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		})
 	}
-	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "group", "shards", "service", "tag", "timeout"} {
+	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "group", "shards", "service", "reason", "since", "tag", "timeout"} {
 		register(name, cobra.NoFileCompletions)
 	}
 }

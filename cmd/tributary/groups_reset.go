@@ -117,11 +117,16 @@ func (r *resetting) confirm(cmd *cobra.Command, o outcome) error {
 	if r.dryRun || r.yes || o.Steps() == 0 {
 		return nil
 	}
+	return ask(cmd, fmt.Sprintf("Reset %s of group %s?", plural(o.Steps(), "shard"), o.Group), "reset")
+}
+
+// ask wants a yes from a person; whoever is none is told how to do without.
+func ask(cmd *cobra.Command, question, to string) error {
 	in := cmd.InOrStdin()
 	if file, ok := in.(*os.File); ok && !term.IsTerminal(int(file.Fd())) {
-		return app.Faultf("not on a terminal: add --yes to reset, or --dry-run to look")
+		return app.Faultf("not on a terminal: add --yes to %s, or --dry-run to look", to)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "Reset %s of group %s? [y/N] ", plural(o.Steps(), "shard"), o.Group)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
 	answer, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("read answer: %w", err)

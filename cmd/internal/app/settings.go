@@ -151,12 +151,29 @@ func (s *Settings) checkForward() error {
 	)
 }
 
-func (s *Settings) checkLake() error {
-	group := faults("lake.group", s.Lake.Group.Validate())
+// CheckStored tells what is wrong for commands that look at what lies in the bucket.
+func (s *Settings) CheckStored() error {
 	if s.Lake.Bucket == "" {
-		return errors.Join(group, Faultf("lake.bucket is not set: name the S3 bucket of the lake (key lake.bucket, variable TRIBUTARY_LAKE_BUCKET or flag --bucket)"))
+		return Faultf("lake.bucket is not set: name the S3 bucket of the lake (key lake.bucket, variable TRIBUTARY_LAKE_BUCKET or flag --bucket)")
 	}
-	return errors.Join(group, faults("lake", s.Lake.Config.Validate()), faults("lake.rejects", s.Lake.Rejects.Validate()))
+	return errors.Join(faults("lake", s.Lake.Config.Validate()), faults("lake.rejects", s.Lake.Rejects.Validate()))
+}
+
+// CheckRejects tells what is wrong for commands that look at rejects.
+func (s *Settings) CheckRejects() error {
+	if s.Lake.Rejects.Bucket == "" {
+		return Faultf("lake.rejects.bucket is not set, and neither is lake.bucket: name the S3 bucket of the rejects (flag --bucket)")
+	}
+	return errors.Join(faults("stream", s.Stream.Validate()), faults("lake.rejects", s.Lake.Rejects.Validate()))
+}
+
+// CheckReplay tells what is wrong for "rejects replay".
+func (s *Settings) CheckReplay() error {
+	return errors.Join(s.checkCommon(), faults("stream.producer", s.Stream.Producer.Validate()), s.CheckRejects())
+}
+
+func (s *Settings) checkLake() error {
+	return errors.Join(faults("lake.group", s.Lake.Group.Validate()), s.CheckStored())
 }
 
 func (s *Settings) checkLocal() error {
