@@ -8,6 +8,7 @@ import (
 
 	"tributary/cmd/internal/app"
 	"tributary/cmd/internal/config"
+	"tributary/cmd/internal/ddl"
 )
 
 // newCompletion stands in for cobra's command of that name, which answers
@@ -58,6 +59,7 @@ For all sessions, write it where the shell looks:
 // flagValues are the words a flag takes, by its name, whichever command has it.
 var flagValues = map[string][]string{
 	"demo":       {"true", "false"},
+	"engine":     ddl.Engines(),
 	"for":        {"forward", "lake", "local"},
 	"limits":     {"true", "false"},
 	"log-format": {"auto", "text", "json"},
@@ -68,7 +70,7 @@ var flagValues = map[string][]string{
 }
 
 // flagDirs are the flags that name a directory.
-var flagDirs = []string{"dir", "spool"}
+var flagDirs = []string{"dir", "location", "spool"}
 
 // complete tells cobra how the flags of cmd and of all commands below it are
 // completed. A flag of which nothing is known completes to nothing: file names
@@ -100,7 +102,7 @@ func complete(cmd *cobra.Command) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		})
 	}
-	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "group", "shards", "service", "reason", "since", "tag", "timeout"} {
+	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout"} {
 		register(name, cobra.NoFileCompletions)
 	}
 }

@@ -28,6 +28,7 @@ func TestAShellCompletes(t *testing.T) {
 		"no arguments":            {"pipe ", nil, noFiles},
 		"what to check for":       {"config check --for ", []string{"forward", "lake", "local"}, noFiles},
 		"where to reset to":       {"groups reset lake --to ", []string{"trim-horizon", "latest"}, noFiles},
+		"engines":                 {"lake ddl --engine ", []string{"athena", "duckdb", "glue", "spark", "trino"}, noFiles},
 		"log levels":              {"local --log-level ", []string{"debug", "info", "warn", "error"}, noFiles},
 		"log formats":             {"forward --log-format=", []string{"auto", "text", "json"}, noFiles},
 		"keys":                    {"forward --set forward.server.l", []string{"forward.server.listen="}, noSpace},

@@ -15,8 +15,8 @@ import (
 )
 
 func newLake() *cobra.Command {
-	cmd := &cobra.Command{Use: "lake", Short: "Look at the lake", RunE: needsSubcommand}
-	cmd.AddCommand(newLakeVerify())
+	cmd := &cobra.Command{Use: "lake", Short: "Look at the lake, define its tables", RunE: needsSubcommand}
+	cmd.AddCommand(newLakeVerify(), newLakeDDL())
 	return cmd
 }
 
