@@ -46,13 +46,6 @@ type Encode struct {
 	WallRate []float64 `json:"lines_per_second"`
 }
 
-// DuckDB is what COPY of the same lines takes there, on one thread.
-type DuckDB struct {
-	Version string  `json:"version"`
-	CPU     float64 `json:"cpu_seconds"`
-	Bytes   int64   `json:"object_bytes"`
-}
-
 // rate is MB of lines per CPU second.
 func (e *Encode) rate() float64 { return float64(e.Bytes) / 1e6 / median(e.CPU) }
 
@@ -299,9 +292,4 @@ func (m *memoryBucket) size() (n int64) {
 		}
 	}
 	return n
-}
-
-// duckdb measures COPY of the same lines.
-func (b *bench) duckdb(ctx context.Context, in *encodeInput) (*DuckDB, error) {
-	return nil, errors.New("not here")
 }

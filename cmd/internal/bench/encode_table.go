@@ -22,7 +22,7 @@ func (r *Report) printEncodes(w io.Writer) {
 			e.Kind, group(float64(e.Lines)), float64(e.Bytes)/1e6, e.Ranges, e.rate(), listed(e.CPU), e.share(), e.ceiling(), listed(e.Scan), listed(e.Compress))
 		fmt.Fprintf(w, "         objects %.1f MB, %.2f times smaller; their pages %.1f MB", float64(e.Objects)/1e6, float64(e.Bytes)/float64(e.Objects), float64(e.Pages)/1e6)
 		if d := e.DuckDB; d != nil {
-			fmt.Fprintf(w, "; DuckDB %s: %.0f MB per CPU second, %.1f MB", d.Version, float64(e.Bytes)/1e6/d.CPU, float64(d.Bytes)/1e6)
+			fmt.Fprintf(w, "; %s: %.0f MB per CPU second (%s s), %.1f MB", d.Version, d.rate(e.Bytes), listed(d.CPU), float64(d.Bytes)/1e6)
 		}
 		fmt.Fprintln(w)
 		for _, line := range e.Profile {
