@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// rowCharge is what a row costs beside its line while it is encoded: the row, and
-	// its line and values in the encoder.
-	rowCharge = 128
+	// rowCharge is what a row costs beside its line while it is encoded: what says
+	// where its line lies, twice.
+	rowCharge = 64
 	// rowBytes and recordBytes are what waits in memory for a flush beside a record's
 	// own bytes, with the slices' growth.
 	rowBytes    = 48

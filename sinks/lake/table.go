@@ -74,7 +74,7 @@ func tableOf(k schema.Kind, promote []string) []column {
 			table = append(table, numbers(k)...)
 		}
 		if c.Of(k) {
-			table = append(table, textColumn(c))
+			table = append(table, textColumn(c, k))
 		}
 	}
 	table = append(table, originColumns()...)
@@ -103,7 +103,7 @@ func oldTable() []column {
 			required("time", Timestamp, "delta", "", putTime),
 			required("ingest_time", Timestamp, "delta", "", putIngestTime),
 			required("service", Text, "dict", "", putService),
-			textColumn(columns.Level),
+			textColumn(columns.Level, schema.KindApp),
 			origin[0], origin[1], origin[2], origin[4], origin[3],
 		},
 		placeColumns(),
@@ -126,14 +126,17 @@ func numbers(k schema.Kind) []column {
 	}
 }
 
-func textColumn(c columns.ID) column {
+func textColumn(c columns.ID, k schema.Kind) column {
 	comments := [columns.TextColumns]string{
 		columns.Level: "upper case", columns.Message: "of a line that is no JSON object, the line",
 	}
 	col := optional(c.String(), Text, "dict", comments[c], putText(c))
 	switch c {
 	case columns.TraceID:
-		col.encoding, col.bloom = "plain", true
+		// A request writes some app lines and one audit line.
+		if col.bloom = true; k == schema.KindAudit {
+			col.encoding = "plain"
+		}
 	case columns.SpanID, columns.RequestID:
 		col.encoding, col.unbound = "plain", true
 	case columns.Message, columns.StackTrace, columns.RequestBody, columns.ResponseBody:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ import (
 // as it is an object here.
 type DuckDB struct {
 	Version string    `json:"version"`
+	Level   int       `json:"zstd_level"`  // 0: its own choice
 	CPU     []float64 `json:"cpu_seconds"` // of each run
 	Bytes   int64     `json:"object_bytes"`
 }
@@ -25,8 +27,9 @@ func (d *DuckDB) rate(lines int64) float64 { return float64(lines) / 1e6 / media
 // duckdbModule has the program. It is not ours to link: DuckDB needs cgo.
 const duckdbModule = "cmd/internal/duckdb"
 
-// duckdb measures COPY of the same lines.
-func (b *bench) duckdb(ctx context.Context, in *encodeInput) (*DuckDB, error) {
+// duckdb measures COPY of the same lines, at the level of zstd that it chooses and at
+// the lowest, as ours.
+func (b *bench) duckdb(ctx context.Context, in *encodeInput) (all []*DuckDB, err error) {
 	program, err := b.buildDuckDB(ctx)
 	if err != nil {
 		return nil, err
@@ -50,21 +53,24 @@ func (b *bench) duckdb(ctx context.Context, in *encodeInput) (*DuckDB, error) {
 			return nil, fmt.Errorf("write lines: %w", err)
 		}
 	}
-	d := &DuckDB{}
-	for run := 0; run <= b.plan.runs; run++ { // the first is to warm up
-		cpu, size := 0.0, int64(0)
-		for _, file := range files {
-			took, err := runDuckDB(ctx, program, in.found.Kind, file)
-			if err != nil {
-				return nil, err
+	for level := range 2 {
+		d := &DuckDB{Level: level}
+		for run := 0; run <= b.plan.runs; run++ { // the first is to warm up
+			cpu, size := 0.0, int64(0)
+			for _, file := range files {
+				took, err := runDuckDB(ctx, program, in.found.Kind, file, level)
+				if err != nil {
+					return nil, err
+				}
+				d.Version, cpu, size = took.Engine, cpu+took.CPUSeconds, size+took.BytesOut
 			}
-			d.Version, cpu, size = took.Engine, cpu+took.CPUSeconds, size+took.BytesOut
+			if run > 0 {
+				d.CPU, d.Bytes = append(d.CPU, cpu), size
+			}
 		}
-		if run > 0 {
-			d.CPU, d.Bytes = append(d.CPU, cpu), size
-		}
+		all = append(all, d)
 	}
-	return d, nil
+	return all, nil
 }
 
 // buildDuckDB compiles the program, once.
@@ -97,9 +103,9 @@ type duckdbTook struct {
 	BytesOut   int64   `json:"bytes_out"`
 }
 
-func runDuckDB(ctx context.Context, program, kind, lines string) (took duckdbTook, err error) {
+func runDuckDB(ctx context.Context, program, kind, lines string, level int) (took duckdbTook, err error) {
 	rows := lines + ".parquet"
-	cmd := exec.CommandContext(ctx, program, "-kind", kind, "-in", lines, "-out", rows)
+	cmd := exec.CommandContext(ctx, program, "-kind", kind, "-in", lines, "-out", rows, "-level", strconv.Itoa(level))
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
