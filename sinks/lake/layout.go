@@ -33,7 +33,7 @@ func newLayout(format int, table []column) *layout {
 		fields = append(fields, c.field(i))
 		switch {
 		case c.Type == Map:
-			l.options = append(l.options, parquet.SkipPageBounds(c.Name, "key_value", "value"))
+			l.options = append(l.options, parquet.SkipPageBounds(c.Name, "key_value", "key"), parquet.SkipPageBounds(c.Name, "key_value", "value"))
 		case c.unbound:
 			l.options = append(l.options, parquet.SkipPageBounds(c.Name))
 		}

@@ -47,17 +47,32 @@ type partition struct {
 // sort brings the rows into the object's order. Records are appended in the order
 // of their numbers, so their index stands for the number. No two rows are equal
 // in all four, hence the order is the same in every replay.
-func (p *partition) sort(services []string) {
+func (p *partition) sort(ranks []uint32) {
 	slices.SortFunc(p.rows, func(a, b row) int {
-		if a.service != b.service {
-			return cmp.Compare(services[a.service], services[b.service])
+		switch {
+		case a.service != b.service:
+			return cmp.Compare(ranks[a.service], ranks[b.service])
+		case a.time != b.time:
+			return cmp.Compare(a.time, b.time)
+		case a.record != b.record:
+			return cmp.Compare(a.record, b.record)
 		}
-		return cmp.Or(
-			cmp.Compare(a.time, b.time),
-			cmp.Compare(a.record, b.record),
-			cmp.Compare(a.index, b.index),
-		)
+		return cmp.Compare(a.index, b.index)
 	})
+}
+
+// ranks are the places of the services, by number, in the order of their names.
+func (p *pending) ranks() []uint32 {
+	order := make([]uint32, len(p.services))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return cmp.Compare(p.services[a], p.services[b]) })
+	ranks := make([]uint32, len(order))
+	for rank, service := range order {
+		ranks[service] = uint32(rank)
+	}
+	return ranks
 }
 
 // pending is what was appended since the last flush. records holds only those with

@@ -136,9 +136,10 @@ func (s *Sink) placeObjects(ctx context.Context, r stream.Range) (*manifest, err
 func (s *Sink) placeMissing(ctx context.Context, r stream.Range) error {
 	var missing []*partition
 	var total, largest int64
+	ranks := s.pending.ranks()
 	for _, part := range s.pending.partitions {
 		if _, done := s.placed[s.plan.objectKey(part.path, r)]; !done {
-			part.sort(s.pending.services)
+			part.sort(ranks)
 			missing = append(missing, part)
 			total += part.bytes
 			largest = max(largest, part.bytes)

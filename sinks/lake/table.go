@@ -54,7 +54,7 @@ func Tables(m columns.Mapping) []Table {
 type column struct {
 	Column
 	encoding string // of its values, as the Parquet library names it
-	unbound  bool   // no smallest and largest value: they are long, or random
+	unbound  bool   // no smallest and largest value: they are long, or every page has about the same
 	bloom    bool
 	put      func(e *encoder, leaf int, c *cells)
 }
@@ -141,6 +141,9 @@ func textColumn(c columns.ID, k schema.Kind) column {
 		col.encoding, col.unbound = "plain", true
 	case columns.Message, columns.StackTrace, columns.RequestBody, columns.ResponseBody:
 		col.encoding, col.unbound = "plain", true
+	case columns.Level:
+	default:
+		col.unbound = true
 	}
 	return col
 }
@@ -150,7 +153,7 @@ func originColumns() []column {
 	comments := []string{"", "", "stdout or stderr", "the instance", "of the log driver"}
 	out := make([]column, len(list))
 	for i, name := range list {
-		out[i] = optional(name, Text, "dict", comments[i], putOrigin(i))
+		out[i] = optional(name, Text, "dict", comments[i], putOrigin(i)).unbounded()
 	}
 	return out
 }
@@ -162,7 +165,7 @@ func placeColumns() []column {
 		optional("part_line", Text, "plain", "shared by the parts of a line too long for a record", putPartLine).unbounded(),
 		optional("part_number", BigInt, "", "from 1", putPartNumber),
 		optional("part_count", BigInt, "", "", putPartCount),
-		required("shard", Text, "dict", "", putShard),
+		required("shard", Text, "dict", "", putShard).unbounded(),
 		required("sequence", Text, "dict", "of the record; with shard and index the row's identity", putSequence),
 		required("index", BigInt, "delta", "place in the record", putIndex),
 	}
