@@ -281,7 +281,7 @@ func TestTablesOfGroupsFit120Columns(t *testing.T) {
 	for name, print := range map[string]func(*bytes.Buffer) error{
 		"describe": func(b *bytes.Buffer) error { return printGroup(b, view) },
 		"list": func(b *bytes.Buffer) error {
-			return printGroups(b, []consumers.GroupLine{{Group: long, Stream: "arn:aws:kinesis:eu-central-1:000000000000:stream/" + long, Workers: 1000, Shards: 10000, Held: 10000, Finished: 10000, Pending: 10000}})
+			return printGroups(b, []consumers.GroupLine{{Group: long, Stream: "arn:aws:kinesis:eu-central-1:000000000000:stream/" + long, Workers: 1000, Shards: 10000, Held: 10000, Finished: 10000, Pending: 10000}, {Group: long, Problem: long}})
 		},
 		"reset": func(b *bytes.Buffer) error {
 			return printPlan(b, outcome{ResetPlan: &consumers.ResetPlan{Group: "g", Generation: 12346, Shards: []consumers.ResetStep{step}, Waiting: []string{long, long}}, Living: []string{long}})
