@@ -390,7 +390,8 @@ func (g *Group) keepUp(reading, held context.Context, s *shard, l *lease.Lease) 
 // unknown ends a lease, and the release after it would be refused.
 func (g *Group) renew(held context.Context, done <-chan struct{}, s *shard, l *lease.Lease, lose context.CancelCauseFunc) {
 	third := g.table.Duration() / 3
-	timer := time.NewTimer(third - rand.N(third/2))
+	due := func() time.Duration { return time.Until(l.Until()) - 2*third }
+	timer := time.NewTimer(due() - rand.N(third/2))
 	defer timer.Stop()
 	for {
 		select {
@@ -405,6 +406,6 @@ func (g *Group) renew(held context.Context, done <-chan struct{}, s *shard, l *l
 			lose(err)
 			return
 		}
-		timer.Reset(time.Until(l.Until()) - 2*third)
+		timer.Reset(due())
 	}
 }
