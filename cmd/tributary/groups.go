@@ -69,7 +69,7 @@ func newGroupsList() *cobra.Command {
 		}
 		lines, err := admin.List(cmd.Context(), *foreign)
 		if err != nil {
-			return app.ExplainGroup(err)
+			return app.RefusedGroup(err)
 		}
 		if *c.json {
 			return printJSON(cmd.OutOrStdout(), map[string]any{"groups": lines})
@@ -89,7 +89,7 @@ func newGroupsDescribe() *cobra.Command {
 		}
 		view, err := admin.Describe(cmd.Context(), s.LeaseTable(args[0]))
 		if err != nil {
-			return app.ExplainGroup(err)
+			return app.RefusedGroup(err)
 		}
 		if *c.json {
 			return printJSON(cmd.OutOrStdout(), view)

@@ -39,7 +39,7 @@ func newGroupsReset() *cobra.Command {
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done, change nothing")
 	f.BoolVar(&r.force, "force", false, "take the shards from workers that live")
 	f.BoolVarP(&r.yes, "yes", "y", false, "do not ask")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return app.ExplainGroup(r.run(cmd, args[0])) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return app.RefusedGroup(r.run(cmd, args[0])) }
 	return cmd
 }
 

@@ -32,15 +32,10 @@ func (s *Settings) CheckGroups() error {
 	return errors.Join(faults("stream", s.Stream.Validate()), faults("lake.group", s.Lake.Group.Validate()))
 }
 
-// ExplainGroup makes a Fault of what a person has to change about a group. An
-// interrupted command has not done what it was asked for: other than that of a
-// service, its end is no success.
-func ExplainGroup(err error) error {
-	switch {
-	case errors.Is(err, consumers.ErrRefused):
+// RefusedGroup makes a Fault of what a person has to change about a group.
+func RefusedGroup(err error) error {
+	if errors.Is(err, consumers.ErrRefused) {
 		return Fault{err}
-	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted: " + err.Error())
 	}
 	return err
 }
