@@ -1,12 +1,17 @@
 package consumers_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"tributary/consumers"
 	"tributary/stream"
@@ -54,6 +59,41 @@ func TestDescribeShowsAParkedShardAndItsReason(t *testing.T) {
 	})
 	if problem := v.Shards[1].Problem; !strings.Contains(problem, "the bucket says no") {
 		t.Errorf("problem %q", problem)
+	}
+}
+
+// A newer program wrote the tables of one group: the list shows the others.
+func TestAGroupThatCannotBeReadHidesNoOther(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.wave(4)
+	s.deliver(testConfig("a"), s.delivered)
+	api := dynamodb.NewFromConfig(s.server.AWS)
+	for name, key := range map[string]string{"newer": "ShardID", "newer-state": "Key"} {
+		_, err := api.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+			TableName: &name, BillingMode: types.BillingModePayPerRequest,
+			KeySchema:            []types.KeySchemaElement{{AttributeName: &key, KeyType: types.KeyTypeHash}},
+			AttributeDefinitions: []types.AttributeDefinition{{AttributeName: &key, AttributeType: types.ScalarAttributeTypeS}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := api.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("newer"), Item: map[string]types.AttributeValue{
+		"ShardID": &types.AttributeValueMemberS{Value: "shardId-000000000000"}, "Version": &types.AttributeValueMemberN{Value: "99"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := s.admin().List(t.Context(), false)
+	if err != nil || len(lines) != 2 || lines[0].Group != "lake" || lines[0].Problem != "" || lines[0].Shards != 1 ||
+		lines[1].Group != "newer" || !strings.Contains(lines[1].Problem, "version 99") {
+		t.Errorf("list %+v, %v", lines, err)
+	}
+	called, off := context.WithCancel(t.Context())
+	off()
+	if lines, err := s.admin().List(called, false); err == nil {
+		t.Errorf("a list that was called off: %+v", lines)
 	}
 }
 

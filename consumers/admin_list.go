@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,11 +25,14 @@ type GroupLine struct {
 	Finished int    `json:"finished"` // closed and read to their end
 	Pending  int    `json:"pending"`  // ranges written down and not checkpointed
 	Workers  int    `json:"workers"`  // that hold shards
+	// Problem is why the tables cannot be read; then nothing else is known.
+	Problem string `json:"problem,omitempty"`
 }
 
 // List finds the groups of the account in the region, sorted by name: every lease
 // table with a state table beside it, and, when foreign is true, every other table
-// with the key of a lease table, which takes a call for each table there is.
+// with the key of a lease table, which takes a call for each table there is. One
+// that cannot be read hides none of the others.
 func (a *Admin) List(ctx context.Context, foreign bool) ([]GroupLine, error) {
 	twins, others, err := lease.Names(ctx, a.tables)
 	if err != nil {
@@ -39,24 +43,24 @@ func (a *Admin) List(ctx context.Context, foreign bool) ([]GroupLine, error) {
 	}
 	var mu sync.Mutex
 	lines := []GroupLine{}
-	eg, ctx := errgroup.WithContext(ctx)
+	var eg errgroup.Group
 	eg.SetLimit(around)
 	for _, name := range twins {
 		eg.Go(func() error {
 			line, ok, err := a.line(ctx, name)
 			if err != nil {
-				return fmt.Errorf("look at group %s: %w", name, err)
+				line, ok = GroupLine{Group: name, Problem: err.Error()}, true
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			if ok && (foreign || !line.Foreign) {
 				lines = append(lines, line)
 			}
-			return nil
+			return ctx.Err()
 		})
 	}
 	if err := eg.Wait(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("look at the groups: %w", err)
 	}
 	slices.SortFunc(lines, func(a, b GroupLine) int { return strings.Compare(a.Group, b.Group) })
 	return lines, nil
@@ -73,6 +77,9 @@ func (a *Admin) line(ctx context.Context, name string) (GroupLine, bool, error) 
 		return GroupLine{}, false, err
 	}
 	g, err := a.open(ctx, name)
+	if errors.Is(err, ErrRefused) {
+		return GroupLine{}, false, nil
+	}
 	if err != nil {
 		return GroupLine{}, false, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -20,9 +21,37 @@ import (
 	"tributary/stream"
 )
 
-func (s *site) admin() *consumers.Admin {
-	cfg := consumers.AdminConfig{Stream: stream.Ref{Name: streamName}, LeaseDuration: 2 * time.Second, AttemptTimeout: 300 * time.Millisecond}
-	return consumers.NewAdmin(cfg, s.kinesis(), dynamodb.NewFromConfig(s.server.AWS), slog.New(slog.DiscardHandler))
+func (s *site) admin() *consumers.Admin { return s.adminBy(s.server.AWS) }
+
+func (s *site) adminBy(cfg aws.Config) *consumers.Admin {
+	of := consumers.AdminConfig{Stream: stream.Ref{Name: streamName}, LeaseDuration: 2 * time.Second, AttemptTimeout: 300 * time.Millisecond}
+	return consumers.NewAdmin(of, s.kinesis(), dynamodb.NewFromConfig(cfg), slog.New(slog.DiscardHandler))
+}
+
+// resetInHalf begins a reset of the shards from one to another, and dies before the
+// first one's item is written. What a process has sent may be done after its death;
+// this one sends nothing.
+func (s *site) resetInHalf(target string, from, to int) {
+	s.t.Helper()
+	cfg := s.server.AWS.Copy()
+	cfg.HTTPClient = withoutUpdates{cfg.HTTPClient}
+	dying := s.adminBy(cfg)
+	p := s.planBy(dying, target)
+	p.Shards = p.Shards[from:to]
+	ctx, die := context.WithTimeout(s.t.Context(), time.Second)
+	defer die()
+	if err := dying.Reset(ctx, p, false); err == nil {
+		s.t.Fatal("nothing was cut off")
+	}
+}
+
+type withoutUpdates struct{ aws.HTTPClient }
+
+func (c withoutUpdates) Do(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".UpdateItem") {
+		return nil, errCut
+	}
+	return c.HTTPClient.Do(r)
 }
 
 // in counts how often each line was delivered in a generation.
@@ -87,11 +116,16 @@ func (s *site) deliver(cfg consumers.Config, done func() bool) {
 // plan plans a reset of the group.
 func (s *site) plan(to string, shards ...stream.ShardID) *consumers.ResetPlan {
 	s.t.Helper()
+	return s.planBy(s.admin(), to, shards...)
+}
+
+func (s *site) planBy(admin *consumers.Admin, to string, shards ...stream.ShardID) *consumers.ResetPlan {
+	s.t.Helper()
 	target, err := consumers.ParseTarget(to, time.Now())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p, err := s.admin().PlanReset(s.t.Context(), "lake", target, shards)
+	p, err := admin.PlanReset(s.t.Context(), "lake", target, shards)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -217,22 +251,13 @@ func TestAResetCutOffIsFinishedByTheNext(t *testing.T) {
 	lines := s.wave(24)
 	s.deliver(testConfig("a"), s.delivered)
 	p := s.plan("trim-horizon")
-	part := func(from, to int) *consumers.ResetPlan {
-		some := *p
-		some.Shards = slices.Clone(p.Shards[from:to])
-		return &some
-	}
+	p.Shards = p.Shards[:1]
 	s.rules(fault.Rule{Service: "dynamodb", Operation: "PutItem", Action: "lose_response", Count: 1}, fault.Rule{Service: "dynamodb", Operation: "UpdateItem", Action: "lose_response", Count: 1})
-	if err := s.admin().Reset(t.Context(), part(0, 1), false); err != nil {
+	if err := s.admin().Reset(t.Context(), p, false); err != nil {
 		t.Fatal(err)
 	}
-	s.rules(fault.Rule{Service: "dynamodb", Operation: "UpdateItem", Action: "error"})
-	ctx, die := context.WithTimeout(t.Context(), time.Second)
-	defer die()
-	if err := s.admin().Reset(ctx, part(1, 3), false); err == nil {
-		t.Fatal("nothing was cut off")
-	}
 	s.rules()
+	s.resetInHalf("trim-horizon", 1, 3)
 	rest := s.reset("trim-horizon")
 	if rest.Steps() != 2 || rest.Generation != 1 {
 		t.Errorf("%d steps left, generation %d", rest.Steps(), rest.Generation)
@@ -248,14 +273,7 @@ func TestAWorkerComesBetweenTheHalvesOfAReset(t *testing.T) {
 	s := newSite(t, 1)
 	older := s.wave(8)
 	s.deliver(testConfig("a"), s.delivered)
-	p := s.plan("trim-horizon")
-	s.rules(fault.Rule{Service: "dynamodb", Operation: "UpdateItem", Action: "error"})
-	ctx, die := context.WithTimeout(t.Context(), time.Second)
-	defer die()
-	if err := s.admin().Reset(ctx, p, false); err == nil {
-		t.Fatal("nothing was cut off")
-	}
-	s.rules()
+	s.resetInHalf("trim-horizon", 0, 1)
 	newer := s.wave(8)
 	s.deliver(testConfig("b"), s.delivered)
 	s.once(0, older)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"tributary/consumers/lease"
 	"tributary/stream"
@@ -262,7 +261,3 @@ func inherited(shard stream.Shard, items map[stream.ShardID]lease.Item) (g uint6
 	}
 	return g
 }
-
-// latestMargin is taken off a first start at LATEST, because this machine's clock
-// may be ahead of the service's.
-const latestMargin = 5 * time.Second

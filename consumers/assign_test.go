@@ -292,6 +292,37 @@ func TestWhenTheLeaseOfAFinishedShardIsPassed(t *testing.T) {
 	}
 }
 
+// No record ever comes, and two shards are merged and split again and again. Each is
+// finished without a record, which is a checkpoint, too: at any time only the
+// parents of open shards wait.
+func TestAnIdleStreamThatIsReshardedOftenKeepsOnlyTheParentsOfItsOpenShards(t *testing.T) {
+	c := newCluster(t, 2)
+	for reshards, next := 0, 2; reshards < 50; reshards++ {
+		c.round("a")
+		for _, i := range decide(c.view("a")).passed {
+			delete(c.items, i.Shard)
+		}
+		if open := len(c.shards); len(c.items) > open+2 {
+			t.Fatalf("%d leases for %d open shards after %d reshards", len(c.items), open, reshards)
+		}
+		var parents []stream.ShardID
+		for _, shard := range c.shards { // read to its end, and then trimmed
+			item := c.items[shard.ID]
+			if len(shard.Parents) > 0 {
+				item.Parent = shard.Parents[0]
+			}
+			item.Owner, item.Checkpoint = "", lease.ShardEnd
+			c.items[shard.ID] = item
+			parents = append(parents, shard.ID)
+		}
+		c.shards = nil
+		for range 3 - len(parents) { // two become one, one becomes two
+			c.shards = append(c.shards, stream.Shard{ID: shardName(next), Parents: parents})
+			next++
+		}
+	}
+}
+
 func TestFreeLeasesAreDealtOutToThoseWhoStay(t *testing.T) {
 	free := func(c *cluster, from, to int) {
 		for i := from; i < to; i++ {

@@ -89,6 +89,26 @@ func TestAMinuteInWhichNothingHappensCostsLittle(t *testing.T) {
 	})
 }
 
+// Each flush writes the lease twice: its range and its checkpoint.
+func TestAShardThatIsCheckpointedOftenNeedsNoRenewals(t *testing.T) {
+	inBubble(t, 1, func(b *bubble) {
+		w := b.start(bubbleConfig("a"))
+		b.until("it reads", 5*time.Second, func() bool { return len(w.held()) == 1 })
+		for range 60 {
+			b.site.send(1)
+			time.Sleep(500 * time.Millisecond)
+		}
+		b.until("all is delivered", 5*time.Second, b.site.delivered)
+		if err := w.stop(); err != nil {
+			b.t.Error(err)
+		}
+		flushes, writes := len(b.lake.ranges), w.line.requestsOf("UpdateItem")
+		if flushes < 10 || writes > 2*flushes+3 { // acquired, renewed once before the first flush, released
+			b.t.Errorf("%d writes of the lease for %d flushes in half a minute", writes, flushes)
+		}
+	})
+}
+
 // requests adds up what workers asked for, by operation.
 func (b *bubble) requests(workers []*mate) map[string]int {
 	sum := map[string]int{}

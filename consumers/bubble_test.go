@@ -34,8 +34,9 @@ type bubble struct {
 	endpoint *local.Endpoint
 	faults   *fault.Set
 	lake     *lake
-	aws      aws.Config // of no worker
-	site     *site      // to send lines by
+	aws      aws.Config    // of no worker
+	site     *site         // to send lines by
+	behind   time.Duration // the services' clock, as their answers tell it; set before the first start
 
 	mu      sync.Mutex
 	members []*mate
@@ -151,6 +152,9 @@ func (l *line) Do(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	}
 	response, err := l.serve(r, body)
+	if err == nil {
+		response.Header.Set("Date", time.Now().Add(-l.b.behind).UTC().Format(http.TimeFormat))
+	}
 	if err == nil && answer != nil {
 		data, _ := io.ReadAll(response.Body)
 		response.Body = io.NopCloser(bytes.NewReader(answer(operation, data)))

@@ -17,8 +17,8 @@ import (
 //
 // There is no deadlock: whoever holds bytes either waits here, where it learns
 // that it is to flush, or reads, where it asks wanted at least once per poll, or
-// flushes, which ends in giveBack, failing or drop. A reserve lasts while a record
-// is decoded and appended, or as long as its shard waits for its turn to replay.
+// flushes, which ends with less held, in failing or in drop. A reserve lasts while a
+// record is decoded and appended, and through the flush that must come before it.
 type budget struct {
 	bound int64
 

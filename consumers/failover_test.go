@@ -256,3 +256,20 @@ func TestAShortOutageOfTheTableLosesNoLease(t *testing.T) {
 		}
 	})
 }
+
+// A lease counts from before its acquisition was first tried. One that took eight
+// seconds to get is to be renewed at once.
+func TestALeaseThatWasHardToGetIsKept(t *testing.T) {
+	inBubble(t, 8, func(b *bubble) {
+		b.rules(fault.Rule{Service: "dynamodb", Operation: "UpdateItem", Action: fault.Throttle})
+		w := b.start(quiet(0))
+		b.until("it takes leases", 5*time.Second, func() bool { return w.line.requestsOf("UpdateItem") > 0 })
+		time.Sleep(8 * time.Second)
+		b.rules()
+		b.until("all are read", 2*time.Second, func() bool { return len(w.held()) == 8 })
+		time.Sleep(15 * time.Second)
+		if n := w.sum(b.t, "tributary_consumers_lost_leases_total"); n > 0 || len(w.held()) != 8 {
+			b.t.Errorf("lost %v leases, holds %d", n, len(w.held()))
+		}
+	})
+}

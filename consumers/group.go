@@ -232,7 +232,6 @@ func (g *Group) bounded(ctx context.Context) (context.Context, context.CancelFun
 
 // found writes down the first start of a group.
 func (g *Group) found(ctx context.Context, d stream.Description) (lease.Group, error) {
-	now := time.Now()
 	group := lease.Group{
 		StreamARN: d.ARN, StreamCreated: d.Created,
 		RangeBytes: g.cfg.Policy.RangeBytes, DedupEntries: g.cfg.DedupEntries, Start: g.cfg.Start,
@@ -245,9 +244,15 @@ func (g *Group) found(ctx context.Context, d stream.Description) (lease.Group, e
 		}
 		group.StartTime = t
 	case StartLatest:
-		group.StartTime = now.Add(-latestMargin)
 		listing, cancel := g.bounded(ctx)
 		defer cancel()
+		// This machine's clock may be ahead, and what arrives until then would be passed
+		// over.
+		now, err := stream.Clock(listing, g.kinesis, g.ref)
+		if err != nil {
+			return group, err
+		}
+		group.StartTime = now
 		shards, err := g.allShards(listing)
 		if err != nil {
 			return group, err

@@ -230,7 +230,7 @@ func (s *site) start(cfg consumers.Config) *member {
 // eventually waits for what the test is about, without guessing how long it takes.
 func (s *site) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second) // by the clock of a machine that may be busy
 	for !ok() {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("not in time: %s", what)

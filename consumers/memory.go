@@ -15,9 +15,10 @@ const decoderBytes = 2 << 20
 // decoders. A replay may be one record above worker_bytes, because its range was
 // cut for it without.
 //
-// Not in it: what a sink takes to flush beside its Size, and the de-duplication
-// maps, 150 bytes for each lane that a shard has seen, at most dedup_entries of
-// them.
+// Not in it: what a sink takes to flush beside its Size; the de-duplication maps,
+// 150 bytes for each lane that a shard has seen, at most dedup_entries of them; with
+// fan-out, what the connection holds of a subscription that is not read, as much as
+// the client lets it.
 func (c Config) MemoryBytes() int64 {
 	return c.Policy.WorkerBytes + schema.MaxDecoded + c.Reader.ReadBytes + int64(runtime.GOMAXPROCS(0))*decoderBytes
 }

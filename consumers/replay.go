@@ -10,8 +10,8 @@ import (
 	"tributary/stream"
 )
 
-// replayPatience bounds how long the flush of one replay may fail before the next
-// shard's replay gets its turn.
+// replayPatience bounds how long the flush of one replay may fail, and how long its
+// records may be waited for, before the next shard's replay gets its turn.
 const replayPatience = time.Minute
 
 // replay delivers a pending range once more: the same records, the same range, by
@@ -28,20 +28,30 @@ func (s *shard) replay(reading, held context.Context, p lease.Pending) (done boo
 	if err := s.begin(held, text, stream.At(p.First)); err != nil {
 		return false, err
 	}
-	b, found, err := s.firstOf(reading)
+	// Until it is its turn a shard holds nothing: the room is for the one whose turn it is.
+	found, err := s.sight(reading)
 	if err != nil || found == interrupted {
 		return false, err
 	}
-	if found == gone || b.Sequence.Compare(p.Last) > 0 {
+	if found == gone {
 		return true, s.giveUp(held, p)
 	}
 	select {
 	case s.replays <- struct{}{}:
 	case <-reading.Done():
 		return false, nil
+	case <-held.Done():
+		return false, context.Cause(held)
 	}
 	defer func() { <-s.replays }()
 	s.budget.update(s.id, func(h *holder) { h.replaying = true })
+	b, found, err := s.next(reading)
+	if err != nil || found == interrupted {
+		return false, err
+	}
+	if found == gone || b.Sequence.Compare(p.Last) > 0 {
+		return true, s.giveUp(held, p)
+	}
 	r := stream.Range{Shard: s.id, Generation: p.Generation, After: s.after(), First: p.First, Last: p.Last}
 	r.Truncated = b.Sequence.Compare(p.First) > 0
 	found, err = s.collect(reading, p, b)
@@ -71,62 +81,88 @@ const (
 	interrupted       // reading ended or the lease was claimed
 )
 
-// firstOf waits for the first record at or behind the beginning of the range. An
+// sight waits until there is a record at or behind the beginning of the range. An
 // empty answer proves nothing: the service may be throttling. Only a later record
 // or the end of the shard shows that the range is gone, and as long as there is
 // neither there is nothing to deliver anyway.
-func (s *shard) firstOf(reading context.Context) (stream.Batch, found, error) {
+func (s *shard) sight(reading context.Context) (found, error) {
 	for {
-		b, found, err := s.pull(reading)
-		if err != nil || found != present || b.Sequence != "" {
-			return b, found, err
+		if need, found, err := s.await(reading); err != nil || found != present || need > 0 {
+			return found, err
 		}
 	}
 }
 
-// pull reads the next record, within the budget: present with a record, or without
-// when none came in time.
-func (s *shard) pull(reading context.Context) (stream.Batch, found, error) {
+// await waits for a record for as long as the reader does; see reader.Await.
+func (s *shard) await(reading context.Context) (need int64, f found, err error) {
 	if reading.Err() != nil || s.lease.Claimed() {
-		return stream.Batch{}, interrupted, nil
+		return 0, interrupted, nil
 	}
 	if !s.lease.Valid() {
-		return stream.Batch{}, gone, lease.ErrLost
+		return 0, gone, lease.ErrLost
 	}
-	var b stream.Batch
-	need, err := s.reader.Await(reading)
-	if err == nil && need > 0 && s.budget.admit(reading, s.id, need) == admitted {
-		b, err = s.reader.Next(reading)
-		s.budget.reserve(s.id, cost(b))
-	}
+	need, err = s.reader.Await(reading)
+	f, err = outcome(reading, err)
+	return need, f, err
+}
+
+// outcome says what an answer of the reader means.
+func outcome(reading context.Context, err error) (found, error) {
 	switch {
+	case err == nil:
+		return present, nil
 	case errors.Is(err, stream.ErrShardClosed):
-		return b, gone, nil
-	case err != nil && reading.Err() != nil:
-		return b, interrupted, nil
-	case err != nil:
-		return b, gone, fmt.Errorf("read: %w", err)
+		return gone, nil
+	case reading.Err() != nil:
+		return interrupted, nil
 	}
-	return b, present, nil
+	return gone, fmt.Errorf("read: %w", err)
+}
+
+// errSilent gives the next shard's replay its turn. This one waits again, without
+// holding anything, for a sight of its range.
+var errSilent = errors.New("the stream shows neither the rest of a pending range nor anything behind it")
+
+// next reads the next record, within the budget. It waits at most replayPatience
+// for the stream to show one.
+func (s *shard) next(reading context.Context) (stream.Batch, found, error) {
+	for since := time.Now(); ; {
+		need, found, err := s.await(reading)
+		switch {
+		case err != nil || found != present:
+			return stream.Batch{}, found, err
+		case need == 0 && time.Since(since) >= replayPatience:
+			return stream.Batch{}, gone, errSilent
+		case need == 0:
+			continue
+		}
+		since = time.Now()
+		if s.budget.admit(reading, s.id, need) != admitted {
+			continue
+		}
+		b, err := s.reader.Next(reading)
+		s.budget.reserve(s.id, cost(b))
+		if found, err = outcome(reading, err); err != nil || found != present || b.Sequence != "" {
+			return b, found, err
+		}
+	}
 }
 
 // collect appends the records of the range, b first. Gone means that its end was
 // trimmed while it was read.
 func (s *shard) collect(reading context.Context, p lease.Pending, b stream.Batch) (found, error) {
 	for {
-		if b.Sequence != "" {
-			if b.Sequence.Compare(p.Last) > 0 {
-				s.budget.reserve(s.id, 0)
-				return gone, nil
-			}
-			if err := s.append(b); err != nil {
-				return gone, err
-			}
-			if b.Sequence.Compare(p.Last) == 0 {
-				return present, nil
-			}
+		if b.Sequence.Compare(p.Last) > 0 {
+			s.budget.reserve(s.id, 0)
+			return gone, nil
 		}
-		next, found, err := s.pull(reading)
+		if err := s.append(b); err != nil {
+			return gone, err
+		}
+		if b.Sequence.Compare(p.Last) == 0 {
+			return present, nil
+		}
+		next, found, err := s.next(reading)
 		if err != nil || found != present {
 			return found, err
 		}

@@ -3,6 +3,7 @@ package consumers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -235,5 +236,62 @@ func TestReplaysOfOneWorkerGoOneByOne(t *testing.T) {
 		expect(t, "first", a.item.Checkpoint, "5")
 		expect(t, "second", b.item.Checkpoint, "5")
 		expect(t, "stop", errors.Join(ra.stop(), rb.stop()), nil)
+	})
+}
+
+// Three shards have a range to deliver again, and the worker has room for one of
+// them: who waits for its turn takes none.
+func TestReplaysThatWaitForTheirTurnTakeNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policy := testPolicy()
+		policy.RangeBytes, policy.WorkerBytes, policy.MaxBytes = 20, 20, 20
+		var shared *fixed
+		var worlds []*world
+		var workers []*worker
+		for n := range 3 {
+			w := pendingWorld()
+			for i := range w.records {
+				w.records[i].Bytes = 6
+			}
+			w.scale = 6
+			s := w.worker(policy, "new")
+			s.id = stream.ShardID(fmt.Sprint("s", n))
+			if shared == nil {
+				shared = s.fixed
+			}
+			s.budget, s.replays = shared.budget, shared.replays
+			worlds, workers = append(worlds, w), append(workers, run(s))
+		}
+		pass(10 * time.Minute)
+		for n, w := range worlds {
+			expect(t, fmt.Sprint("checkpoint of shard ", n), w.item.Checkpoint, "5")
+			expect(t, "ranges", w.ranges(), []string{"2-4 [2 3 4 ]", "5-5 [5 ]"})
+		}
+		for _, r := range workers {
+			expect(t, "stop", r.stop(), nil)
+		}
+	})
+}
+
+// The end of a range was trimmed while its shard was read, and nothing has come
+// behind it. The other shards get their turn, and what is there is not passed over.
+func TestAReplayThatFindsNoEndGivesOthersTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent, other := pendingWorld(), pendingWorld()
+		silent.records = silent.records[:3]
+		first := silent.worker(testPolicy(), "new")
+		second := other.worker(testPolicy(), "new")
+		second.id, second.budget, second.replays = "other", first.budget, first.replays
+		a := run(first)
+		pass(time.Second)
+		b := run(second)
+		pass(5 * time.Minute)
+		expect(t, "the other shard", other.item.Checkpoint, "5")
+		expect(t, "the silent one", silent.item.Checkpoint, "1")
+		silent.add(record(5, 1, 5))
+		pass(5 * time.Minute)
+		expect(t, "ranges", silent.ranges(), []string{"2-4 [2 3 ]", "5-5 [5 ]"})
+		expect(t, "gaps", valueOf(t, first.metrics.gaps), 1)
+		expect(t, "stop", errors.Join(a.stop(), b.stop()), nil)
 	})
 }

@@ -160,6 +160,23 @@ func TestAFirstStartAtLatestReadsChildrenFromTheirBeginning(t *testing.T) {
 	})
 }
 
+// What arrives at the service after the start lies behind the moment that is
+// remembered, however wrong this machine's clock is.
+func TestAFirstStartAtLatestIsTimedByTheServicesClock(t *testing.T) {
+	inBubble(t, 1, func(b *bubble) {
+		b.behind = 3 * time.Minute
+		cfg := bubbleConfig("w")
+		cfg.Start = consumers.StartLatest
+		began := time.Now().Add(-b.behind)
+		w := b.start(cfg)
+		b.until("it reads", 5*time.Second, func() bool { return len(w.held()) == 1 })
+		group, _, err := b.tableOf("onlooker").ReadGroup(b.t.Context())
+		if early := began.Sub(group.StartTime); err != nil || early < 0 || early > time.Second {
+			b.t.Errorf("starts at %v, %v before %v by the service's clock; %v", group.StartTime, early, began, err)
+		}
+	})
+}
+
 // keys of the state table that begin with a prefix.
 func (b *bubble) keys(prefix string) (keys []string) {
 	b.t.Helper()

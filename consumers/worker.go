@@ -390,7 +390,9 @@ func (g *Group) keepUp(reading, held context.Context, s *shard, l *lease.Lease) 
 // unknown ends a lease, and the release after it would be refused.
 func (g *Group) renew(held context.Context, done <-chan struct{}, s *shard, l *lease.Lease, lose context.CancelCauseFunc) {
 	third := g.table.Duration() / 3
-	timer := time.NewTimer(third - rand.N(third/2))
+	early := rand.N(third / 2)
+	due := func() time.Duration { return time.Until(l.Until()) - 2*third - early }
+	timer := time.NewTimer(due())
 	defer timer.Stop()
 	for {
 		select {
@@ -401,10 +403,15 @@ func (g *Group) renew(held context.Context, done <-chan struct{}, s *shard, l *l
 		case <-timer.C:
 		}
 		l.Report(s.progress.report())
+		if wait := due(); wait > 0 { // written meanwhile
+			timer.Reset(wait)
+			continue
+		}
 		if err := l.Renew(context.WithoutCancel(held)); err != nil {
 			lose(err)
 			return
 		}
-		timer.Reset(time.Until(l.Until()) - 2*third)
+		early = 0
+		timer.Reset(due())
 	}
 }

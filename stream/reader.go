@@ -54,8 +54,9 @@ type Reader struct {
 // Await waits for a record and returns the most that it can decode to, in bytes as
 // Batch.Bytes and Batch.Rejects count them: what a caller makes room for before
 // Next decodes it. 0 says that nothing came in 5/4 of ReaderConfig.PollInterval, or
-// of a second if that is less: the shard is quiet, or calls fail and are made again with a backoff, which metrics
-// and a Warn show. It gives the caller a chance to look at the clock.
+// of a second if that is less: the shard is quiet, or calls fail and are made again
+// with a backoff, which metrics and a Warn show. It gives the caller a chance to look
+// at the clock.
 //
 // The error is ErrShardClosed behind the last record of a closed shard, ctx's
 // error when ctx ended, or Permanent when the stream or the shard is gone or does
@@ -63,9 +64,7 @@ type Reader struct {
 // name stands for another stream. After an error other than ctx's, every further
 // call returns it or tries again; nothing is skipped.
 func (r *Reader) Await(ctx context.Context) (int64, error) {
-	// A little more than the wait at the tip: what the next call brings is seen now.
-	wait := min(r.src.cfg.PollInterval, time.Second)
-	deadline := time.Now().Add(wait + wait/4)
+	deadline := time.Now().Add(r.src.cfg.look())
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, fmt.Errorf("read %s: %w", r.shard, err)

@@ -69,6 +69,14 @@ func DefaultReaderConfig() ReaderConfig {
 	}
 }
 
+// look is how long Await waits before its caller gets a look at the clock: a little
+// more than the wait at the tip, so that what the next call brings is seen, and
+// never more than the owner of a shard may be blind to what others want of it.
+func (c ReaderConfig) look() time.Duration {
+	wait := min(c.PollInterval, time.Second)
+	return wait + wait/4
+}
+
 // Validate joins all faults.
 func (c ReaderConfig) Validate() error {
 	return errors.Join(

@@ -10,9 +10,11 @@ import (
 // A shard answers 5 calls and 2 MiB a second to all its readers together, and no
 // reader knows of the others. So a Reader asks no more often than it needs (at the
 // tip once per PollInterval, behind it once per PollMin), never before its own
-// last answer is paid for, and gives way when it is throttled: the rate is halved,
-// and grows again by a fixed step per answer. Readers that do this share evenly,
-// whatever rates they began with.
+// last answer is paid for, and gives way when it is throttled: the rate falls by a
+// third, and grows again with the time that an answer took to come. Readers that do
+// this share evenly, whatever rates they began with. Were it to fall further, or to
+// grow by the answer, one that is throttled twice in a row would be ten seconds late
+// before it has caught up with the others.
 type pace struct {
 	cfg    ReaderConfig
 	rate   float64   // calls a second that the others leave, as far as known
@@ -20,8 +22,8 @@ type pace struct {
 	gap    time.Duration
 }
 
-// rateStep is what one answer adds. The others' answers come between: five groups
-// behind the tip settle at one call a second each, with one in ten throttled.
+// rateStep is what one second adds: five groups behind the tip settle at one call a
+// second each, with one in fifteen throttled.
 const rateStep = 0.05
 
 func newPace(cfg ReaderConfig) pace { return pace{cfg: cfg, rate: 1 / cfg.PollMin.Seconds()} }
@@ -29,7 +31,7 @@ func newPace(cfg ReaderConfig) pace { return pace{cfg: cfg, rate: 1 / cfg.PollMi
 // answered plans the call after an answer of so many bytes to a call that was made
 // at began. At the tip nothing more was there.
 func (p *pace) answered(began time.Time, bytes int64, tip bool) {
-	p.rate = min(p.rate+rateStep, 1/p.cfg.PollMin.Seconds())
+	p.rate = min(p.rate+rateStep*p.gap.Seconds(), 1/p.cfg.PollMin.Seconds())
 	p.gap = p.cfg.PollMin
 	if tip {
 		p.gap = p.cfg.PollInterval
@@ -60,7 +62,7 @@ func (p *pace) throttled(now time.Time) {
 	if p.gap > 0 {
 		p.rate = min(p.rate, 1/p.gap.Seconds())
 	}
-	p.rate = max(p.rate/2, 1/p.cfg.BackoffMax.Seconds())
+	p.rate = max(p.rate*2/3, 1/p.cfg.BackoffMax.Seconds())
 	p.gap = p.spread()
 	p.callAt = now.Add(p.gap)
 }

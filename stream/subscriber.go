@@ -40,7 +40,7 @@ type Subscriber struct {
 
 // Await waits for a record; see Reader.Await.
 func (s *Subscriber) Await(ctx context.Context) (int64, error) {
-	deadline := time.Now().Add(s.r.src.cfg.PollInterval + s.r.src.cfg.PollInterval/4)
+	deadline := time.Now().Add(s.r.src.cfg.look())
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, fmt.Errorf("read %s: %w", s.r.shard, err)

@@ -341,6 +341,23 @@ func TestASubscriptionIsRenewedEveryFiveMinutesWithoutLossOrDuplicate(t *testing
 	})
 }
 
+// Whoever owns a shard has to look at the clock, at its lease and at the memory that
+// others want, however seldom it polls.
+func TestAQuietSubscriptionLetsItsOwnerLookAtTheClock(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *pushing) {
+		r := s.worker(func(c *stream.ReaderConfig) { c.PollInterval = time.Minute }).open(stream.TrimHorizon())
+		for range 10 {
+			before := time.Now()
+			if n, err := r.Await(t.Context()); n != 0 || err != nil {
+				t.Fatalf("%d bytes, %v", n, err)
+			}
+			if waited := time.Since(before); waited > 1250*time.Millisecond {
+				t.Fatalf("waited %v", waited)
+			}
+		}
+	})
+}
+
 func TestCutConnectionsLoseAndDoubleNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *pushing) {
 		if err := s.faults.Replace([]fault.Rule{{Service: "kinesis", Operation: "SubscribeToShard", Action: fault.Cut, Every: 3}}); err != nil {

@@ -51,16 +51,28 @@ func printGroups(w io.Writer, lines []consumers.GroupLine) error {
 	}
 	g := &grid{}
 	g.add("GROUP", "STREAM", "WORKERS", "SHARDS", "HELD", "FINISHED", "PENDING")
+	problems := ""
 	for _, l := range lines {
+		if l.Problem != "" {
+			g.add(short(l.Group, 40), "-", "-", "-", "-", "-", "-")
+			problems += wrap(l.Group + ": " + l.Problem)
+			continue
+		}
 		of := short(l.Stream[strings.LastIndexByte(l.Stream, '/')+1:], 32)
 		if l.Foreign {
 			of = "(another library's)"
 		}
 		g.add(short(l.Group, 40), cmp.Or(of, "-"), strconv.Itoa(l.Workers), strconv.Itoa(l.Shards), strconv.Itoa(l.Held), strconv.Itoa(l.Finished), strconv.Itoa(l.Pending))
 	}
-	_, err := fmt.Fprint(w, g)
+	text := g.String()
+	if problems != "" {
+		text += problemsHead + problems
+	}
+	_, err := fmt.Fprint(w, text)
 	return err
 }
+
+const problemsHead = "\nPROBLEMS\n"
 
 func printGroup(w io.Writer, v consumers.GroupView) error {
 	g, problems := &grid{}, &strings.Builder{}
@@ -88,7 +100,7 @@ func printGroup(w io.Writer, v consumers.GroupView) error {
 	}
 	text := head + "\n" + g.String() + "\n" + totals(v) + "\n"
 	if problems.Len() > 0 {
-		text += "\nPROBLEMS\n" + problems.String()
+		text += problemsHead + problems.String()
 	}
 	_, err := fmt.Fprint(w, text)
 	return err

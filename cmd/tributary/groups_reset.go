@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -127,7 +128,7 @@ func ask(cmd *cobra.Command, question, to string) error {
 		return app.Faultf("not on a terminal: add --yes to %s, or --dry-run to look", to)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
-	answer, err := bufio.NewReader(in).ReadString('\n')
+	answer, err := readLine(cmd.Context(), in)
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("read answer: %w", err)
 	}
@@ -135,6 +136,24 @@ func ask(cmd *cobra.Command, question, to string) error {
 		return app.Faultf("not confirmed, nothing was changed")
 	}
 	return nil
+}
+
+// readLine gives up when ctx ends. What reads from a terminal cannot be told to stop,
+// so it is left behind: the process is about to end.
+func readLine(ctx context.Context, in io.Reader) (string, error) {
+	var line string
+	var err error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		line, err = bufio.NewReader(in).ReadString('\n')
+	}()
+	select {
+	case <-read:
+		return line, err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // shardIDs completes numbers to names.

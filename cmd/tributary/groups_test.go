@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,15 +60,21 @@ func (a account) args(args ...string) []string {
 
 // run runs one "groups" command and answers its question.
 func (a account) run(answer string, args ...string) (string, error) {
+	var in io.Reader
+	if answer != "" {
+		in = strings.NewReader(answer)
+	}
+	return a.runUntil(a.t.Context(), in, io.Discard, args...)
+}
+
+func (a account) runUntil(ctx context.Context, in io.Reader, said io.Writer, args ...string) (string, error) {
 	root := newRoot()
 	var out bytes.Buffer
 	root.SetOut(&out)
-	root.SetErr(&bytes.Buffer{})
-	if answer != "" {
-		root.SetIn(strings.NewReader(answer))
-	}
+	root.SetErr(said)
+	root.SetIn(in)
 	root.SetArgs(a.args(append([]string{"groups"}, args...)...))
-	err := app.Explain(root.ExecuteContext(a.t.Context()))
+	err := app.Explain(root.ExecuteContext(ctx))
 	return out.String(), err
 }
 
@@ -227,6 +234,39 @@ func TestGroupsAskBeforeTheyResetAndRefuseInOneLine(t *testing.T) {
 	}
 }
 
+// watcher ends a command when it says something.
+type watcher struct {
+	what string
+	then func()
+}
+
+func (w watcher) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(w.what)) {
+		w.then()
+	}
+	return len(b), nil
+}
+
+// Whoever presses Ctrl-C, or the script that looks at the exit code, must not take
+// the group for reset.
+func TestAnInterruptedResetIsNoSuccess(t *testing.T) {
+	a := newAccount(t)
+	a.put(`{"n":1}`)
+	a.until(map[string]int{`{"n":1}`: 1})
+	for _, at := range []string{"Looking whether workers", "[y/N]"} {
+		silent, nobody := io.Pipe() // a terminal at which nobody types
+		ctx, interrupt := context.WithTimeout(t.Context(), 30*time.Second)
+		_, err := a.runUntil(ctx, silent, watcher{at, interrupt}, "reset", "tributary-lake", "--to", "trim-horizon")
+		if app.Code(err) != 1 || !strings.HasPrefix(app.OneLine(err), "interrupted: ") {
+			t.Errorf("interrupted at %q: exit %d: %v", at, app.Code(err), err)
+		}
+		_ = nobody.Close()
+	}
+	if out := a.must("reset", "tributary-lake", "--to", "trim-horizon", "--dry-run"); !strings.Contains(out, "0 → 1") {
+		t.Errorf("it was reset:\n%s", out)
+	}
+}
+
 // The widest names that may come: nothing is wider than a terminal.
 func TestTablesOfGroupsFit120Columns(t *testing.T) {
 	long := strings.Repeat("w", 200)
@@ -241,7 +281,7 @@ func TestTablesOfGroupsFit120Columns(t *testing.T) {
 	for name, print := range map[string]func(*bytes.Buffer) error{
 		"describe": func(b *bytes.Buffer) error { return printGroup(b, view) },
 		"list": func(b *bytes.Buffer) error {
-			return printGroups(b, []consumers.GroupLine{{Group: long, Stream: "arn:aws:kinesis:eu-central-1:000000000000:stream/" + long, Workers: 1000, Shards: 10000, Held: 10000, Finished: 10000, Pending: 10000}})
+			return printGroups(b, []consumers.GroupLine{{Group: long, Stream: "arn:aws:kinesis:eu-central-1:000000000000:stream/" + long, Workers: 1000, Shards: 10000, Held: 10000, Finished: 10000, Pending: 10000}, {Group: long, Problem: long}})
 		},
 		"reset": func(b *bytes.Buffer) error {
 			return printPlan(b, outcome{ResetPlan: &consumers.ResetPlan{Group: "g", Generation: 12346, Shards: []consumers.ResetStep{step}, Waiting: []string{long, long}}, Living: []string{long}})

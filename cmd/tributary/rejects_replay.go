@@ -58,8 +58,8 @@ func newRejectsReplay() *cobra.Command {
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		err := r.run(cmd, args)
-		if err != nil && errors.Is(err, context.Canceled) { // by itself it would end the command with 0
-			return fmt.Errorf("interrupted: the same command goes on (%v)", err)
+		if errors.Is(err, context.Canceled) {
+			return fmt.Errorf("the same command goes on: %w", err)
 		}
 		return err
 	}

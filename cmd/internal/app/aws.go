@@ -45,7 +45,7 @@ func (c AWSConfig) Load(ctx context.Context) (aws.Config, error) {
 	if c.RoleARN != "" {
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), c.RoleARN))
 	}
-	return withPlainBodies(cfg), nil
+	return withTransport(cfg), nil
 }
 
 // NewKinesis, NewDynamoDB and NewS3 make the clients. An endpoint that is not

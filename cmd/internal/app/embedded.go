@@ -23,7 +23,7 @@ import (
 // same clients as AWS's; only address and credentials differ.
 var Embedded = fx.Options(
 	fx.Provide(func(s *Settings) aws.Config {
-		return withPlainBodies(aws.Config{
+		return withTransport(aws.Config{
 			Region:       s.AWS.Region,
 			BaseEndpoint: aws.String("http://" + s.Local.Listen),
 			Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),

@@ -21,13 +21,17 @@ func (f Fault) Unwrap() error { return f.err }
 // Faultf makes a Fault.
 func Faultf(format string, args ...any) error { return Fault{fmt.Errorf(format, args...)} }
 
-// Explain turns the errors that a person can mend into Faults that say how.
+// Explain turns the errors that a person can mend into Faults that say how. What was
+// interrupted says so: a service ends without an error then, but any other command
+// has not done what it was asked for.
 func Explain(err error) error {
 	var fault Fault
 	var op *net.OpError
 	switch {
 	case err == nil || errors.As(err, &fault):
 		return err
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("interrupted: %w", err)
 	case errors.As(err, &op) && op.Op != "listen":
 		return err
 	case errors.Is(err, syscall.EADDRINUSE) && errors.As(err, &op):
@@ -46,7 +50,7 @@ const addressKeys = "forward.server.listen, admin.listen, local.listen"
 func Code(err error) int {
 	var fault Fault
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	case err == nil:
 		return 0
 	case errors.As(err, &fault):
 		return 2

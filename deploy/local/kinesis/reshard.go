@@ -10,6 +10,22 @@ import (
 // reshardsPerSecond: "SplitShard has a limit of five transactions per second per account", and so has MergeShards.
 const reshardsPerSecond = 5
 
+// resharding is change for the calls that make shards of others: within their rate, and of a stream that is not changing already.
+func (c *call) resharding(operation string, perSecond float64, ref streamRef) (*stream, func(), error) {
+	if err := c.svc.rates.take(operation, perSecond, c.now); err != nil {
+		return nil, nil, err
+	}
+	st, unlock, err := c.change(ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := st.active(); err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return st, unlock, nil
+}
+
 type splitShardInput struct {
 	streamRef
 	ShardToSplit       string
@@ -21,17 +37,11 @@ func (c *call) splitShard(in splitShardInput) (none, error) {
 	if err != nil {
 		return none{}, err
 	}
-	if err := c.svc.rates.take("SplitShard", reshardsPerSecond, c.now); err != nil {
-		return none{}, err
-	}
-	st, unlock, err := c.change(in.streamRef)
+	st, unlock, err := c.resharding("SplitShard", reshardsPerSecond, in.streamRef)
 	if err != nil {
 		return none{}, err
 	}
 	defer unlock()
-	if err := st.active(); err != nil {
-		return none{}, err
-	}
 	parent, ok := st.shard(in.ShardToSplit)
 	if !ok {
 		return none{}, noShard(st, in.ShardToSplit)
@@ -54,17 +64,11 @@ type mergeShardsInput struct {
 }
 
 func (c *call) mergeShards(in mergeShardsInput) (none, error) {
-	if err := c.svc.rates.take("MergeShards", reshardsPerSecond, c.now); err != nil {
-		return none{}, err
-	}
-	st, unlock, err := c.change(in.streamRef)
+	st, unlock, err := c.resharding("MergeShards", reshardsPerSecond, in.streamRef)
 	if err != nil {
 		return none{}, err
 	}
 	defer unlock()
-	if err := st.active(); err != nil {
-		return none{}, err
-	}
 	low, ok := st.shard(in.ShardToMerge)
 	if !ok {
 		return none{}, noShard(st, in.ShardToMerge)

@@ -41,17 +41,11 @@ func (c *call) updateShardCount(in updateShardCountInput) (updateShardCountOutpu
 	if err := in.validate(); err != nil {
 		return updateShardCountOutput{}, err
 	}
-	if err := c.svc.rates.take("UpdateShardCount", resizesPerSecond, c.now); err != nil {
-		return updateShardCountOutput{}, err
-	}
-	st, unlock, err := c.change(in.streamRef)
+	st, unlock, err := c.resharding("UpdateShardCount", resizesPerSecond, in.streamRef)
 	if err != nil {
 		return updateShardCountOutput{}, err
 	}
 	defer unlock()
-	if err := st.active(); err != nil {
-		return updateShardCountOutput{}, err
-	}
 	out := updateShardCountOutput{st.meta.Name, arn(st.meta.Name), st.open(), *in.TargetShardCount}
 	if err := st.resize(out.CurrentShardCount, out.TargetShardCount, c.now); err != nil {
 		return updateShardCountOutput{}, err
