@@ -16,14 +16,14 @@ func (t *Table) Acquire(ctx context.Context, seen Item) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("acquire lease %s: %w", seen.Shard, err)
 	}
-	sent := time.Now()
+	began := time.Now()
 	want := seen
 	want.Owner, want.Claim, want.Report = t.cfg.Worker, "", nil
 	want.Generation = max(seen.Generation, reset.Generation)
-	t.stamp(&want, sent)
-	bounded, cancel := context.WithDeadline(ctx, sent.Add(t.cfg.Duration))
+	t.stamp(&want, began)
+	bounded, cancel := context.WithDeadline(ctx, began.Add(t.cfg.Duration))
 	defer cancel()
-	got, err := t.replace(bounded, seen, want, unmoved)
+	got, sent, err := t.replace(bounded, seen, want, unmoved)
 	if err != nil {
 		return nil, fmt.Errorf("acquire lease %s: %w", seen.Shard, err)
 	}

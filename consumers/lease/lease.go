@@ -160,11 +160,10 @@ func (l *Lease) change(ctx context.Context, action string, mutate func(*Item) er
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", action, seen.Shard, err)
 	}
-	sent := time.Now()
-	l.table.stamp(&want, sent)
+	l.table.stamp(&want, time.Now())
 	bounded, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	got, err := l.table.replace(bounded, seen, want, ownerAndCounter)
+	got, sent, err := l.table.replace(bounded, seen, want, ownerAndCounter)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", action, seen.Shard, l.fail(err))
 	}
@@ -199,8 +198,9 @@ func (t *Table) stamp(want *Item, sent time.Time) {
 	want.Timeout = sent.Add(t.cfg.Duration).UTC().Format(time.RFC3339Nano)
 }
 
-// replace writes want over seen and settles an unknown outcome. It returns the
-// item as it stands, or an error that wraps ErrLost.
+// replace writes want over seen and settles an unknown outcome. It returns the item
+// as it stands and a moment before the attempt that landed was sent, or an error that
+// wraps ErrLost.
 //
 // Why settling is safe: the write carries seen's counter, so at most one of its
 // attempts lands, and none can land once any other write has. Suppose the first
@@ -209,14 +209,22 @@ func (t *Table) stamp(want *Item, sent time.Time) {
 // Suppose it arrives before the second: the second's condition fails, and the
 // read that follows finds exactly what was wanted. The timeout text in want names
 // this write alone, so another's write cannot be mistaken for it.
-func (t *Table) replace(ctx context.Context, seen, want Item, cond condition) (Item, error) {
+//
+// For the same reason an attempt that succeeds is the one that landed: a lease that
+// was throttled for long and then written lasts its whole duration.
+func (t *Table) replace(ctx context.Context, seen, want Item, cond condition) (Item, time.Time, error) {
+	var unknown time.Time // before the first attempt whose outcome is not known
 	for attempt := 0; ; attempt++ {
+		sent := time.Now()
 		got, err := t.update(ctx, seen, want, cond)
 		if err == nil {
 			t.outcome(attempt)
-			return got, nil
+			return got, sent, nil
 		}
 		cause := err
+		if unknown.IsZero() && !isThrottled(cause) {
+			unknown = sent
+		}
 		// What was throttled was not done: a read would tell nothing and add to what
 		// throttles the table, just when every lease in it needs its renewal.
 		if err = cause; !isThrottled(cause) {
@@ -226,14 +234,14 @@ func (t *Table) replace(ctx context.Context, seen, want Item, cond condition) (I
 		case err != nil: // nothing learned; the same write again is safe
 		case same(got, want):
 			t.metrics.settled.Inc()
-			return got, nil
+			return got, unknown, nil
 		case !same(got, seen):
 			t.metrics.lost.Inc()
-			return Item{}, fmt.Errorf("%w: now of %s", ErrLost, describeOwner(got))
+			return Item{}, sent, fmt.Errorf("%w: now of %s", ErrLost, describeOwner(got))
 		}
 		if err := sleep(ctx, pause(attempt)); err != nil {
 			t.metrics.lost.Inc()
-			return Item{}, fmt.Errorf("%w: outcome unknown: %w", ErrLost, cause)
+			return Item{}, sent, fmt.Errorf("%w: outcome unknown: %w", ErrLost, cause)
 		}
 	}
 }

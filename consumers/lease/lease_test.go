@@ -204,6 +204,46 @@ func TestEveryWriteRenews(t *testing.T) {
 	})
 }
 
+// What counts is when the write was sent that landed; of one whose outcome was not
+// known, the first that may have.
+func TestALeaseLastsFromTheWriteThatLanded(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule fault.Rule
+		late time.Duration // at the most, counted from before the first attempt
+	}{
+		"throttled for long, and then written": {fault.Rule{Operation: "UpdateItem", Action: "throttle", Count: 8}, 10 * time.Second},
+		"written at once, the answer lost":     {fault.Rule{Operation: "UpdateItem", Action: "lose_response", Count: 1}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEndpoint(t)
+				table := e.table(t, "w")
+				must(t, table.Create(t.Context(), shard0, "", 0))
+				seen := item(t, table)
+				for _, write := range []string{"acquire", "renew"} {
+					e.rules(t, c.rule)
+					began := time.Now()
+					l, err := table.Acquire(t.Context(), seen)
+					must(t, err)
+					if write == "renew" {
+						e.rules(t, c.rule)
+						began = time.Now()
+						must(t, l.Renew(t.Context()))
+					}
+					if left := time.Until(l.Until()); c.late > 0 && left < 9990*time.Millisecond {
+						t.Errorf("%s: lasts for %v", write, left)
+					}
+					if late := l.Until().Sub(began) - 10*time.Second; late > c.late {
+						t.Errorf("%s: lasts %v longer than it should", write, late)
+					}
+					must(t, l.Release(t.Context()))
+					seen = item(t, table)
+				}
+			})
+		})
+	}
+}
+
 func TestCheckpointsKeepTheirOrder(t *testing.T) {
 	for name, c := range map[string]struct {
 		writes  []stream.SequenceNumber

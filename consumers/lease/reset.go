@@ -156,7 +156,7 @@ func (t *Table) Apply(ctx context.Context, seen Item, to Reset) error {
 	bare.Timeout = time.Now().UTC().Format(time.RFC3339Nano) // names this write, and is over
 	settling, cancel := context.WithTimeout(ctx, t.cfg.Duration)
 	defer cancel()
-	if _, err := t.replace(settling, seen, bare, unmoved); err != nil {
+	if _, _, err := t.replace(settling, seen, bare, unmoved); err != nil {
 		return fmt.Errorf("reset %s: %w", seen.Shard, err)
 	}
 	t.dropOld(ctx, seen)
