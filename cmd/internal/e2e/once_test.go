@@ -1,0 +1,128 @@
+package e2e
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A flush is calls of remote services. A worker is killed at each of them, once when
+// the service has not done it yet and once when only the answer is outstanding. Who
+// comes after has other templates, rules and memory.
+func TestKilledAtEachStepOfAFlushEachEventIsOneRow(t *testing.T) {
+	for name, after := range map[string]bool{"before the service has done it": false, "when it is done and nobody knows": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSuccession(t)
+			_, end := s.referee()
+			steps := s.steps(successors[0])
+			expectOrderOf(t, steps)
+			for i, step := range steps {
+				victim := s.hire(successors[(i+1)%2])
+				trap := victim.gateway.Set(i, after)
+				s.publish()
+				s.start(victim)
+				s.sprung(victim, trap)
+				if calls := victim.gateway.Calls(); calls[len(calls)-1] != step {
+					t.Fatalf("step %d was %q, and is now the last of %q", i, step, calls)
+				}
+				s.note("%s is killed at %q", victim.Name, step)
+				victim.end()
+				prepared, passed := i > 0 || after, i > slices.Index(steps, stepCheckpoint) || step == stepCheckpoint && after
+				if got := s.inherit(victim); got != (prepared && !passed) {
+					t.Errorf("killed at %q: a range is pending: %v", step, got)
+				}
+			}
+			heir := s.begin(successors[(len(steps)+1)%2])
+			s.judge(heir)
+			end()
+		})
+	}
+}
+
+// expectOrderOf demands what makes a flush safe: the range is written down before
+// anything of it is, each object is read back before the manifest says that it is
+// there, and the map is there before the checkpoint that leads to it.
+func expectOrderOf(t *testing.T, steps []string) {
+	t.Helper()
+	t.Logf("a flush is %d calls: %q", len(steps), steps)
+	at := -1
+	for _, step := range []string{stepPrepare, stepRejects, stepObject, stepReadBack, stepManifest, stepMap, stepCheckpoint} {
+		first := slices.Index(steps, step)
+		if first <= at {
+			t.Fatalf("%q comes at %d, not behind %d: %q", step, first, at, steps)
+		}
+		for last := first; last < len(steps); last++ {
+			if steps[last] == step {
+				at = last
+			}
+		}
+		if step == stepObject {
+			at = first // each is read back before the next
+		}
+	}
+	if objects, read := count(steps, stepObject), count(steps, stepReadBack); objects != 3 || read != objects {
+		t.Errorf("%d objects were put and %d read back", objects, read)
+	}
+}
+
+func count(steps []string, step string) (n int) {
+	for _, s := range steps {
+		if s == step {
+			n++
+		}
+	}
+	return n
+}
+
+// A worker is stopped at each step of a flush, past its lease. Its heir delivers what
+// it had begun, and more. Then what the worker had sent before arrives at last, or its
+// answer does, and it goes on.
+func TestStoppedAtEachStepOfAFlushAWorkerThatGoesOnChangesNothing(t *testing.T) {
+	for name, after := range map[string]bool{"its call arrives after the takeover": false, "its answer arrives after the takeover": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSuccession(t)
+			_, end := s.referee()
+			steps := s.steps(successors[0])
+			expectOrderOf(t, steps)
+			zombie := s.begin(successors[1])
+			s.publish()
+			s.until("the first range is behind the checkpoint", func() bool { return zombie.gateway.Count(stepCheckpoint) == 1 })
+			for i, step := range steps {
+				trap := zombie.gateway.Set(i, after)
+				s.publish()
+				s.sprung(zombie, trap)
+				if err := zombie.Freeze(); err != nil {
+					t.Fatal(err)
+				}
+				s.note("%s is stopped at %q", zombie.Name, step)
+				s.inherit(zombie)
+				s.publish()
+				heir := s.begin(successors[i%2])
+				s.settled()
+
+				objects, item := writtenBelow(t, s.bucket()), s.item()
+				zombie.gateway.Release(trap)
+				if err := zombie.Thaw(); err != nil {
+					t.Fatal(err)
+				}
+				s.until("the zombie knows that it has lost its shard", func() bool { return strings.Contains(zombie.Output(), "lost a shard") })
+				if now := writtenBelow(t, s.bucket()); !maps.Equal(now, objects) {
+					t.Errorf("stopped at %q it has changed objects: %v are now %v", step, objects, now)
+				}
+				for _, name := range []string{"AssignedTo", "Checkpoint", "Pending"} {
+					if now := s.item(); !reflect.DeepEqual(now[name], item[name]) {
+						t.Errorf("stopped at %q it has changed %s from %v to %v", step, name, item[name], now[name])
+					}
+				}
+				zombie.end()
+				zombie = heir
+			}
+			s.judge(zombie)
+			end()
+		})
+	}
+}
