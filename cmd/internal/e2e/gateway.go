@@ -34,9 +34,10 @@ type Gateway struct {
 type Trap struct {
 	Sprung chan struct{} // closed when the call hangs
 
-	step  int  // how many steps after the next prepare, which is 0
-	after bool // the call is done, and its answer hangs
-	armed bool // that prepare has come
+	due   func(step string) bool // asked for each step from the next prepare on
+	after bool                   // the call is done, and its answer hangs
+	armed bool                   // that prepare has come
+	shut  bool                   // the call has come
 	open  chan struct{}
 	calls sync.WaitGroup // that were let go and are done
 }
@@ -66,11 +67,29 @@ func (g *Gateway) Close() {
 	g.client.CloseIdleConnections()
 }
 
-// Set lays a trap for a step of the next flush.
-func (g *Gateway) Set(step int, after bool) *Trap {
+// Set lays a trap for a step of the next flush by its place there; 0 is prepare.
+func (g *Gateway) Set(place int, after bool) *Trap {
+	return g.set(after, func(string) bool {
+		place--
+		return place < 0
+	})
+}
+
+// SetBefore lays a trap before the nth step of a name, from 1, in the next flush or
+// in those that follow it.
+func (g *Gateway) SetBefore(name string, nth int) *Trap {
+	return g.set(false, func(step string) bool {
+		if step == name {
+			nth--
+		}
+		return nth <= 0
+	})
+}
+
+func (g *Gateway) set(after bool, due func(string) bool) *Trap {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.trap = &Trap{Sprung: make(chan struct{}), step: step, after: after, open: make(chan struct{})}
+	g.trap = &Trap{Sprung: make(chan struct{}), due: due, after: after, open: make(chan struct{})}
 	return g.trap
 }
 
@@ -106,16 +125,16 @@ func (g *Gateway) arrive(name string) (t *Trap, first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t = g.trap
-	sprung := t != nil && t.armed && t.step < 0
-	if !background(name) && !sprung {
+	caught := t != nil && t.shut
+	if !background(name) && !caught {
 		g.calls = append(g.calls, name)
 		if t != nil && (t.armed || name == stepPrepare) {
 			t.armed = true
-			t.step--
-			first = t.step < 0
+			t.shut = t.due(name)
+			first, caught = t.shut, t.shut
 		}
 	}
-	if !first && !sprung {
+	if !caught {
 		return nil, false
 	}
 	t.calls.Add(1)

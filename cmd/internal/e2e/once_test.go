@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A flush is calls of remote services. A worker is killed at each of them, once when
@@ -124,5 +125,114 @@ func TestStoppedAtEachStepOfAFlushAWorkerThatGoesOnChangesNothing(t *testing.T) 
 			s.judge(zombie)
 			end()
 		})
+	}
+}
+
+// A worker was killed in the middle of a flush, and retention is faster than its heir.
+// What the stream still holds of the range goes under its names, what lies there stays,
+// and the rest is an alarm.
+func TestWhatRetentionTookOfAPendingRangeIsAnAlarmAndTheRestIsThere(t *testing.T) {
+	for name, c := range map[string]struct {
+		objects int // that the victim had put
+		all     bool
+	}{
+		"half of it, and nothing was written":         {objects: 0},
+		"half of it, and one object was there":        {objects: 1},
+		"half of it, and all objects were there":      {objects: 3},
+		"all of it, and nothing was written":          {objects: 0, all: true},
+		"all of it, and two of its objects are there": {objects: 2, all: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSuccession(t)
+			s.resends = false // what comes again of lost records is new to whoever reads on
+			lost := s.publish()
+			pause(t) // retention counts milliseconds
+			moment := time.Now()
+			half := s.publish()
+			pause(t)
+			if c.all {
+				moment, lost = time.Now(), append(lost, half...)
+			}
+			victim := s.hire(successors[0])
+			trap := victim.gateway.SetBefore(stepObject, c.objects+1)
+			if c.objects == 3 {
+				trap = victim.gateway.SetBefore(stepManifest, 1)
+			}
+			s.start(victim)
+			s.sprung(victim, trap)
+			victim.end()
+			if !s.inherit(victim) {
+				t.Fatal("no range is pending")
+			}
+			if err := s.lake.Refresh(); err != nil {
+				t.Fatal(err)
+			}
+			there, objects := maps.Clone(s.lake.Counts()), writtenBelow(t, s.LakeDir())
+			if len(objects) != c.objects {
+				t.Fatalf("the victim has written %v", objects)
+			}
+			if err := s.Expire(t.Context(), streamName, moment); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range lost {
+				if there[n] == 0 {
+					s.sent.Excuse(n)
+				}
+			}
+
+			s.publish()
+			heir := s.begin(successors[1])
+			s.settled()
+			for _, n := range lost {
+				if got := s.lake.Counts()[n]; got != there[n] {
+					t.Errorf("line %d, which the stream had lost, was %d rows and is %d", n, there[n], got)
+				}
+			}
+			s.expectGap(heir)
+			if err := heir.Terminate(patience); err != nil {
+				t.Fatal(err)
+			}
+			now := writtenBelow(t, s.LakeDir())
+			for path, written := range objects {
+				if !now[path].Equal(written) {
+					t.Errorf("%s was written again", path)
+				}
+			}
+			s.expectRemainder(c.all)
+		})
+	}
+}
+
+// expectRemainder demands that the pending range has a manifest that says it was cut,
+// or none if nothing was left of it, and that the next range knows where it ended.
+func (s *succession) expectRemainder(none bool) {
+	s.t.Helper()
+	ranges, err := s.lake.Ranges()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p, all := s.pending[0], ranges[theShard]
+	next := all[len(all)-1]
+	if next.Truncated || next.prefix != successors[1].prefix || string(next.After) != p.last {
+		s.t.Errorf("the range behind %+v is %+v", p, next)
+	}
+	if none {
+		if len(all) != 1 {
+			s.t.Errorf("there are ranges %+v", all)
+		}
+		return
+	}
+	if cut := all[0]; len(all) != 2 || !cut.Truncated || string(cut.First) != p.first || string(cut.Last) != p.last || cut.Plan != p.plan || cut.prefix != p.of.prefix {
+		s.t.Errorf("a range was pending as %+v, there are %+v", p, all)
+	}
+	s.judgeNames(ranges)
+}
+
+// pause lets a few milliseconds pass.
+func pause(t *testing.T) {
+	t.Helper()
+	if err := sleep(t.Context(), 5*time.Millisecond); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,11 +1,12 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 
 	"tributary/cmd/internal/cluster"
 	"tributary/schema"
+	"tributary/stream"
 )
 
 // A succession is workers that follow one another on one shard, each with other
@@ -37,7 +39,8 @@ type succession struct {
 	last   schema.Event
 	epoch  schema.Epoch
 
-	rejects int // records published that nobody can decode
+	resends bool // a batch begins with the last event of the one before
+	rejects int  // records published that nobody can decode
 	pending []legacy
 }
 
@@ -85,7 +88,7 @@ func newSuccession(t *testing.T, flags ...string) *succession {
 	s := NewSystem(t, flags...)
 	s.Add(s.Endpoints("--shards", "1"))
 	return &succession{
-		System: s, t: t, db: dynamodb.NewFromConfig(awsConfig(s.AWS)), lake: NewLake(s.LakeDir()), sent: NewLedger(), epoch: schema.Epoch{1: 7},
+		System: s, t: t, db: dynamodb.NewFromConfig(awsConfig(s.AWS)), lake: NewLake(s.LakeDir()), sent: NewLedger(), epoch: schema.Epoch{1: 7}, resends: true,
 		origin: &schema.Origin{Service: "shop", ContainerID: "c", ContainerName: "c", Source: "stdout", Tag: "docker.c", Host: "crowd"},
 	}
 }
@@ -144,15 +147,14 @@ func (s *succession) sprung(r *reign, t *Trap) {
 }
 
 // publish puts one range's worth into the stream, in one request: a forwarder's batch
-// of app and audit lines that begins with what was sent before, a line of another
-// producer, and a record that nobody can decode.
-func (s *succession) publish() {
+// of app and audit lines, a line of another
+// producer, and a record that nobody can decode. It returns the lines.
+func (s *succession) publish() (numbers []int) {
 	s.t.Helper()
 	batch := schema.Batch{Epoch: s.epoch, Lane: 1}
-	if s.last.Offset > 0 {
+	if s.resends && s.last.Offset > 0 {
 		batch.Events = append(batch.Events, s.last)
 	}
-	var numbers []int
 	take := func(fits func(line string, kind schema.Kind) bool) string {
 		for ; ; s.line++ {
 			if text, kind := Line(s.line); fits(text, kind) {
@@ -176,6 +178,7 @@ func (s *succession) publish() {
 	}
 	s.put(numbers, data, []byte(bare), data[:len(data)-1-s.rejects%8])
 	s.rejects++
+	return numbers
 }
 
 // put stores records that hold these lines.
@@ -255,7 +258,10 @@ func (s *succession) inherit(of *reign) bool {
 // settled waits until all that was published is delivered and behind the checkpoint.
 func (s *succession) settled() {
 	s.t.Helper()
-	expect(s.t, s.lake, s.sent, patience)
+	v, err := s.sent.await(s.lake, patience)
+	if err != nil || !v.EachOnce() {
+		s.t.Fatal(v, err)
+	}
 	s.until("nothing is pending", func() bool { return s.item()["Pending"] == nil })
 }
 
@@ -289,8 +295,8 @@ func (s *succession) judge(heir *reign) {
 			s.t.Errorf("a range was pending as %+v and is there as %+v", p, got)
 		}
 	}
-	if got := s.keptRejects(); got != s.rejects {
-		s.t.Errorf("%d rejects are kept of %d", got, s.rejects)
+	if got, lines := s.keptRejects(); got != s.rejects || lines != got {
+		s.t.Errorf("%d rejects of %d are kept, in %d lines", got, s.rejects, lines)
 	}
 	s.t.Logf("%d workers, %d ranges, %d of them replayed, %d events came twice and were dropped, %d rejects",
 		s.hired, len(ranges[theShard]), len(s.pending), ranges.Duplicates(), s.rejects)
@@ -337,31 +343,60 @@ func (s *succession) judgeNames(ranges Ranges) {
 	}
 }
 
-// keptRejects counts the lines of the reject store.
-func (s *succession) keptRejects() (n int) {
+// keptRejects counts the rejects in the store and the lines that tell of them.
+func (s *succession) keptRejects() (n, lines int) {
 	s.t.Helper()
+	seen := make(map[stream.SequenceNumber]bool) // each is a record of its own
 	err := filepath.WalkDir(filepath.Join(s.bucket(), "rejects"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-			n++
+		for line := range bytes.Lines(text) {
+			var reject struct{ Sequence stream.SequenceNumber }
+			if err := json.Unmarshal(line, &reject); err != nil {
+				return err
+			}
+			seen[reject.Sequence] = true
+			lines++
 		}
 		return err
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return n
+	return len(seen), lines
 }
 
-// gaps asks a worker how many ranges it found cut.
-func (s *succession) gaps(r *reign) float64 {
+// expectGap demands that a worker has counted and logged the range that was pending,
+// and that "groups describe" shows it.
+func (s *succession) expectGap(r *reign) {
 	s.t.Helper()
 	m, err := r.Metrics()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return m.Sum("tributary_consumers_gaps_total")
+	if n := m.Sum("tributary_consumers_gaps_total"); n != 1 {
+		s.t.Errorf("%v gaps were counted", n)
+	}
+	if !strings.Contains(r.Output(), "the stream no longer holds") {
+		s.t.Error("the log does not tell of a gap")
+	}
+	describe := exec.CommandContext(s.t.Context(), s.Binary, "groups", "describe", "tributary-lake", "--json")
+	describe.Env = append(describe.Environ(), s.Env()...)
+	text, err := describe.Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var view struct {
+		Totals struct{ Gaps int }
+		Shards []struct{ Gap struct{ First, Last string } }
+	}
+	if err := json.Unmarshal(text, &view); err != nil {
+		s.t.Fatal(err)
+	}
+	p := s.pending[0]
+	if len(view.Shards) != 1 || view.Totals.Gaps != 1 || view.Shards[0].Gap.First != p.first || view.Shards[0].Gap.Last != p.last {
+		s.t.Errorf("groups describe shows no gap from %s to %s: %s", p.first, p.last, text)
+	}
 }
