@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"tributary/deploy/local/fault"
 )
 
 // A flush is calls of remote services. A worker is killed at each of them, once when
@@ -16,7 +19,7 @@ func TestKilledAtEachStepOfAFlushEachEventIsOneRow(t *testing.T) {
 	for name, after := range map[string]bool{"before the service has done it": false, "when it is done and nobody knows": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSuccession(t)
+			s := newSuccession(t, 1)
 			_, end := s.referee()
 			steps := s.steps(successors[0])
 			expectOrderOf(t, steps)
@@ -85,7 +88,7 @@ func TestStoppedAtEachStepOfAFlushAWorkerThatGoesOnChangesNothing(t *testing.T) 
 	for name, after := range map[string]bool{"its call arrives after the takeover": false, "its answer arrives after the takeover": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSuccession(t)
+			s := newSuccession(t, 1)
 			_, end := s.referee()
 			steps := s.steps(successors[0])
 			expectOrderOf(t, steps)
@@ -144,7 +147,7 @@ func TestWhatRetentionTookOfAPendingRangeIsAnAlarmAndTheRestIsThere(t *testing.T
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSuccession(t)
+			s := newSuccession(t, 1)
 			s.resends = false // what comes again of lost records is new to whoever reads on
 			lost := s.publish()
 			pause(t) // retention counts milliseconds
@@ -234,5 +237,62 @@ func pause(t *testing.T) {
 	t.Helper()
 	if err := sleep(t.Context(), 5*time.Millisecond); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A worker dies with a range pending on each of its shards. Its heir may hold no more
+// than one of the largest there may be, a quarter of what the dead one could.
+func TestManyPendingRangesOfADeadWorkerGoThroughOneWithAQuarterOfItsMemory(t *testing.T) {
+	t.Parallel()
+	const shards, least = 64, 18 // MiB of worker_bytes: no range is larger
+	memory := func(mib int) []string {
+		return []string{
+			fmt.Sprintf("lake.group.policy.range_bytes=%dMiB", least), fmt.Sprintf("lake.group.policy.max_bytes=%dMiB", least),
+			fmt.Sprintf("lake.group.policy.worker_bytes=%dMiB", mib), "lake.encode_bytes=16MiB",
+			"lake.group.lease_duration=5s", "lake.group.attempt_timeout=1s", "lake.group.policy.max_age=1s",
+		}
+	}
+	s := newSuccession(t, shards)
+	decoded := s.fill(2, 256<<10)
+	hang := fault.Rule{Service: "s3", Operation: "PutObject", Action: fault.Delay, Delay: 10 * time.Minute}
+	if err := s.SetFaults(t.Context(), hang); err != nil {
+		t.Fatal(err)
+	}
+	victim := s.hire(successors[0], memory(4*least)...)
+	s.start(victim)
+	var left map[string]legacy
+	s.until("each shard has a pending range", func() bool {
+		left = s.leases()
+		return len(left) == shards
+	})
+	victim.end()
+	if err := s.SetFaults(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	heir := s.hire(successors[1], memory(least)...)
+	s.start(heir)
+	expect(t, s.lake, s.sent, patience)
+	took := time.Since(began)
+	peak := heir.Usage().PeakRSS
+	if err := heir.Terminate(patience); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d ranges, %d MiB decoded, by a worker that may hold %d MiB: %v after its start, %d MiB resident at most (the dead one: %d MiB)",
+		shards, decoded>>20, least, took.Round(time.Millisecond), peak>>20, victim.Usage().PeakRSS>>20)
+	if bound := int64(least<<20 + 150e6); peak > bound {
+		t.Errorf("it held %d bytes, more than %d", peak, bound)
+	}
+	if decoded < 3*least<<19 {
+		t.Errorf("%d bytes fit into the heir's memory almost at once: this shows nothing", decoded)
+	}
+	ranges, err := s.lake.Ranges()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for shard, p := range left {
+		if all := ranges[shard]; len(all) == 0 || string(all[0].First) != p.first || string(all[0].Last) != p.last || all[0].Plan != p.plan || all[0].prefix != successors[0].prefix {
+			t.Errorf("a range of %s was pending as %+v, there are %+v", shard, p, all)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -83,18 +84,18 @@ const (
 	foreignTenant  = "jp-main"
 )
 
-func newSuccession(t *testing.T, flags ...string) *succession {
+func newSuccession(t *testing.T, shards int) *succession {
 	t.Helper()
-	s := NewSystem(t, flags...)
-	s.Add(s.Endpoints("--shards", "1"))
+	s := NewSystem(t)
+	s.Add(s.Endpoints("--shards", fmt.Sprint(shards)))
 	return &succession{
 		System: s, t: t, db: dynamodb.NewFromConfig(awsConfig(s.AWS)), lake: NewLake(s.LakeDir()), sent: NewLedger(), epoch: schema.Epoch{1: 7}, resends: true,
 		origin: &schema.Origin{Service: "shop", ContainerID: "c", ContainerName: "c", Source: "stdout", Tag: "docker.c", Host: "crowd"},
 	}
 }
 
-// hire describes a worker; it has not started.
-func (s *succession) hire(with settings) *reign {
+// hire describes a worker; it has not started. more goes over its settings.
+func (s *succession) hire(with settings, more ...string) *reign {
 	s.t.Helper()
 	g, err := NewGateway(s.AWS)
 	if err != nil {
@@ -105,7 +106,7 @@ func (s *succession) hire(with settings) *reign {
 		"--set", "lake.group.lease_duration=1s", "--set", "lake.group.attempt_timeout=200ms", "--set", "lake.group.policy.max_age=100ms",
 		"--set", "lake.group.reader.poll_interval=200ms", "--set", "lake.group.reader.poll_min=200ms", "--set", "lake.group.drain_timeout=2s",
 	}
-	for _, set := range with.args {
+	for _, set := range slices.Concat(with.args, more) {
 		args = append(args, "--set", set)
 	}
 	s.hired++
@@ -399,4 +400,61 @@ func (s *succession) expectGap(r *reign) {
 	if len(view.Shards) != 1 || view.Totals.Gaps != 1 || view.Shards[0].Gap.First != p.first || view.Shards[0].Gap.Last != p.last {
 		s.t.Errorf("groups describe shows no gap from %s to %s: %s", p.first, p.last, text)
 	}
+}
+
+// fill puts so many records of lines into each shard, each of about size bytes
+// decoded, and returns how many bytes that are.
+func (s *succession) fill(records, size int) (decoded int) {
+	s.t.Helper()
+	shards, err := s.openShards(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	encoder := schema.NewEncoder()
+	for lane, shard := range shards {
+		in := &kinesis.PutRecordsInput{StreamName: aws.String(streamName)}
+		offset, first := uint64(0), s.line
+		for range records {
+			batch := schema.Batch{Epoch: s.epoch, Lane: uint32(lane)}
+			for bytes := 0; bytes < size; s.line++ {
+				text, kind := Line(s.line)
+				offset++
+				batch.Events = append(batch.Events, schema.Event{Time: time.Now().UnixNano(), Kind: kind, Origin: s.origin, Line: []byte(text), Offset: offset})
+				s.sent.Begin(s.line)
+				bytes += len(text)
+				decoded += len(text)
+			}
+			data, err := encoder.Append(nil, &batch)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			in.Records = append(in.Records, types.PutRecordsRequestEntry{PartitionKey: aws.String("k"), ExplicitHashKey: shard.HashKeyRange.StartingHashKey, Data: data})
+		}
+		if out, err := s.kinesis.PutRecords(s.t.Context(), in); err != nil || *out.FailedRecordCount > 0 {
+			s.t.Fatal(err, "or records were refused")
+		}
+		for n := first; n < s.line; n++ {
+			s.sent.Ack(n)
+		}
+	}
+	return decoded
+}
+
+// leases are the ranges pending in the lease table, by shard.
+func (s *succession) leases() map[string]legacy {
+	s.t.Helper()
+	out, err := s.db.Scan(s.t.Context(), &dynamodb.ScanInput{TableName: aws.String("tributary-lake"), ConsistentRead: aws.Bool(true)})
+	if missing := (*dynamo.ResourceNotFoundException)(nil); errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	all := make(map[string]legacy)
+	for _, item := range out.Items {
+		if p, ok := item["Pending"].(*dynamo.AttributeValueMemberM); ok {
+			all[attribute(item, "ShardID")] = legacy{first: attribute(p.Value, "First"), last: attribute(p.Value, "Last"), plan: attribute(p.Value, "Plan")}
+		}
+	}
+	return all
 }
