@@ -34,9 +34,10 @@ type Gateway struct {
 type Trap struct {
 	Sprung chan struct{} // closed when the call hangs
 
-	due   func(step string) bool // asked for each step from the next prepare on
+	from  string                 // the step at which counting begins
+	due   func(step string) bool // asked for each step from then on
 	after bool                   // the call is done, and its answer hangs
-	armed bool                   // that prepare has come
+	armed bool                   // counting has begun
 	shut  bool                   // the call has come
 	open  chan struct{}
 	calls sync.WaitGroup // that were let go and are done
@@ -67,9 +68,10 @@ func (g *Gateway) Close() {
 	g.client.CloseIdleConnections()
 }
 
-// Set lays a trap for a step of the next flush by its place there; 0 is prepare.
-func (g *Gateway) Set(place int, after bool) *Trap {
-	return g.set(after, func(string) bool {
+// Set lays a trap for a step by its place, counted from the next step of the name of
+// from, which is 0.
+func (g *Gateway) Set(from string, place int, after bool) *Trap {
+	return g.set(from, after, func(string) bool {
 		place--
 		return place < 0
 	})
@@ -78,7 +80,7 @@ func (g *Gateway) Set(place int, after bool) *Trap {
 // SetBefore lays a trap before the nth step of a name, from 1, in the next flush or
 // in those that follow it.
 func (g *Gateway) SetBefore(name string, nth int) *Trap {
-	return g.set(false, func(step string) bool {
+	return g.set(stepPrepare, false, func(step string) bool {
 		if step == name {
 			nth--
 		}
@@ -86,10 +88,10 @@ func (g *Gateway) SetBefore(name string, nth int) *Trap {
 	})
 }
 
-func (g *Gateway) set(after bool, due func(string) bool) *Trap {
+func (g *Gateway) set(from string, after bool, due func(string) bool) *Trap {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.trap = &Trap{Sprung: make(chan struct{}), due: due, after: after, open: make(chan struct{})}
+	g.trap = &Trap{Sprung: make(chan struct{}), from: from, due: due, after: after, open: make(chan struct{})}
 	return g.trap
 }
 
@@ -128,7 +130,7 @@ func (g *Gateway) arrive(name string) (t *Trap, first bool) {
 	caught := t != nil && t.shut
 	if !background(name) && !caught {
 		g.calls = append(g.calls, name)
-		if t != nil && (t.armed || name == stepPrepare) {
+		if t != nil && (t.armed || name == t.from) {
 			t.armed = true
 			t.shut = t.due(name)
 			first, caught = t.shut, t.shut
