@@ -25,8 +25,9 @@ func (c MemoryConfig) Validate() error {
 	return nil
 }
 
-// runtimeBytes is code, stacks, metrics, connections and the SDK's tables.
-const runtimeBytes = 48 << 20
+// runtimeBytes is stacks, metrics, connections and the SDK's tables. Beside it, and not
+// the collector's, are some 16 MiB of pages of the executable.
+const runtimeBytes = 30 << 20
 
 // ForwarderMemory is the sum of the forwarder's bounds. One lane for each MB/s is
 // more than any instance has.
