@@ -86,7 +86,11 @@ const (
 
 func newSuccession(t *testing.T, shards int) *succession {
 	t.Helper()
-	s := NewSystem(t)
+	var flags []string
+	if *duration > 0 && shards == 1 { // where many are read memory counts, and that build takes far more
+		flags = []string{"-race"}
+	}
+	s := NewSystem(t, flags...)
 	s.Add(s.Endpoints("--shards", fmt.Sprint(shards)))
 	return &succession{
 		System: s, t: t, db: dynamodb.NewFromConfig(awsConfig(s.AWS)), lake: NewLake(s.LakeDir()), sent: NewLedger(), epoch: schema.Epoch{1: 7}, resends: true,
