@@ -217,7 +217,7 @@ const (
 
 // background tells what a worker does beside its flushes, whenever it is time.
 func background(name string) bool {
-	return strings.HasPrefix(name, "kinesis ") || slices.Contains([]string{"renew", "claim", "Scan", "use plan"}, name)
+	return strings.HasPrefix(name, "kinesis ") || slices.Contains([]string{"renew", "read lease", "claim", "Scan", "use plan"}, name)
 }
 
 // callName says what a call is for, without what differs from flush to flush.
@@ -273,6 +273,8 @@ func tableCall(operation string, body []byte) string {
 		return "put " + kind
 	case operation == "GetItem" && kind != "":
 		return "read " + kind
+	case operation == "GetItem":
+		return "read lease" // what came of a write that was not answered in time
 	case operation == "DeleteItem" && kind != "":
 		return "sweep " + kind
 	}

@@ -283,7 +283,7 @@ func (s *succession) bucket() string { return filepath.Dir(s.LakeDir()) }
 // went under the names of who prepared it, and that each reject was kept once.
 func (s *succession) judge(heir *reign) {
 	s.t.Helper()
-	expect(s.t, s.lake, s.sent, patience)
+	s.settled()
 	if err := heir.Terminate(patience); err != nil {
 		s.t.Fatal(err)
 	}
@@ -308,8 +308,8 @@ func (s *succession) judge(heir *reign) {
 	if got, lines := s.keptRejects(); got != s.rejects || lines != got {
 		s.t.Errorf("%d rejects of %d are kept, in %d lines", got, s.rejects, lines)
 	}
-	s.t.Logf("%d workers, %d ranges, %d of them replayed, %d events came twice and were dropped, %d rejects",
-		s.hired, len(ranges[theShard]), len(s.pending), ranges.Duplicates(), s.rejects)
+	s.t.Logf("%v; each is one row; %d workers, %d ranges, %d of them replayed, %d events came twice and were dropped, %d rejects",
+		s.sent, s.hired, len(ranges[theShard]), len(s.pending), ranges.Duplicates(), s.rejects)
 }
 
 const theShard = "shardId-000000000000"
