@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamo "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -63,18 +64,19 @@ type legacy struct {
 type settings struct {
 	prefix string // below the lake's directory
 	path   string // of objects below the prefix: what {service} of a line of another producer begins with
+	column bool   // tenants have a column of their own
 	args   []string
 }
 
 // Both name no hour: a test that meets its turn would have one partition more.
 var successors = [2]settings{
-	{"a", "kind=app/service=" + foreignService + "/", []string{
+	{"a", "kind=app/service=" + foreignService + "/", false, []string{
 		"lake.prefix=lake/a", "lake.template=kind={kind}/service={service}", "lake.row_group_bytes=1MiB", "lake.page_bytes=64KiB",
 		"lake.group.policy.range_bytes=32MiB", "lake.group.policy.max_bytes=16MiB", "lake.group.policy.worker_bytes=32MiB", "lake.encode_bytes=16MiB",
 	}},
-	{"b", "by/" + foreignTenant + "/kind=app/", []string{
+	{"b", "by/" + foreignTenant + "/kind=app/", true, []string{
 		"lake.prefix=lake/b", "lake.template=by/{service}/kind={kind}", "rules.service=label:none,field:tenant", "rules.time_fields=none",
-		"lake.time_window=1h",
+		"lake.time_window=1h", "lake.columns.promote=tenant", "lake.columns.message=text", "lake.columns.user_id=none",
 		"lake.group.policy.range_bytes=64MiB", "lake.group.policy.max_bytes=64MiB", "lake.group.policy.worker_bytes=96MiB",
 	}},
 }
@@ -331,6 +333,9 @@ func (s *succession) judgeNames(ranges Ranges) {
 		foreign := false
 		for _, o := range r.Objects {
 			named[o.Key] = true
+			if got, err := hasColumn(filepath.Join(s.bucket(), o.Key), "tenant"); err != nil || got != successors[i].column {
+				s.t.Errorf("%s has a column for tenants: %v, %v; its plan says %v", o.Key, got, err, successors[i].column)
+			}
 			foreign = foreign || strings.HasPrefix(o.Key, "lake/"+r.prefix+"/"+successors[i].path)
 		}
 		if !foreign && !r.Truncated {
@@ -351,6 +356,15 @@ func (s *succession) judgeNames(ranges Ranges) {
 	for key := range named {
 		s.t.Errorf("%s is not there, and a manifest names it", key)
 	}
+}
+
+func hasColumn(path, name string) (bool, error) {
+	r, err := file.OpenParquetFile(path, false)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	return r.MetaData().Schema.ColumnIndexByName(name) >= 0, nil
 }
 
 // keptRejects counts the rejects in the store and the lines that tell of them.
