@@ -69,7 +69,7 @@ func (b *bench) crowded(ctx context.Context, batches int) (*world, int64, error)
 }
 
 func (b *bench) lakeDrain(ctx context.Context, r *LakeMemory) error {
-	w, lines, err := b.crowded(ctx, b.plan.runtime.memoryBatches)
+	w, lines, err := b.crowded(ctx, b.plan.runtime.lakeBatches)
 	if err != nil {
 		return err
 	}

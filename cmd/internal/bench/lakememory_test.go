@@ -8,7 +8,7 @@ import (
 
 func TestTheMemoryOfALakeWorkerIsMeasured(t *testing.T) {
 	p := small(partLakeMemory)
-	p.runtime.memoryShards, p.runtime.memoryBatches, p.runtime.pendingBatches = 4, 2, 1
+	p.runtime.memoryShards, p.runtime.lakeBatches, p.runtime.pendingBatches = 4, 2, 1
 	p.runtime.lease, p.runtime.lakeAge = 2*time.Second, 500*time.Millisecond
 	b := newBench(t, p)
 	if err := b.run(t.Context()); err != nil {
