@@ -61,10 +61,11 @@ soak:
 	go test -race -count=1 -timeout 0 -v -run TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION)
 
 # Workers killed every few seconds while shards split and merge, throttled as the
-# service does, and how long shards wait after each.
+# service does, and how long shards wait after each; and killed and stopped at each
+# call of a flush, with the race detector in the workers.
 chaos: DURATION = 2m
 chaos:
-	go test -race -count=1 -timeout 0 -v -run TestWorkersDieWhileShardsSplitAndMergeAndEachLineIsOneRowInItsOrder ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION)
+	go test -race -count=1 -timeout 0 -v -run 'TestWorkersDieWhileShardsSplitAndMergeAndEachLineIsOneRowInItsOrder|AtEachStep|WhatRetentionTook|TestManyPending' ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION)
 
 lint:
 	test -z "$$(gofmt -l .)"

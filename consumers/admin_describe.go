@@ -45,6 +45,7 @@ type GroupTotals struct {
 	States   map[State]int `json:"states"`
 	Workers  int           `json:"workers"` // that hold shards and renew
 	Pending  int           `json:"pending"`
+	Gaps     int           `json:"gaps"`     // shards with one
 	Problems int           `json:"problems"` // shards with one
 	// MaxLagMS is the largest known lag, null if there is none.
 	MaxLagMS *int64         `json:"max_lag_ms"`
@@ -61,6 +62,7 @@ type ShardView struct {
 	Checkpoint stream.SequenceNumber `json:"checkpoint,omitempty"`
 	Pending    *PendingView          `json:"pending"`
 	Generation uint64                `json:"generation"`
+	Gap        *GapView              `json:"gap"` // the latest; stays until a reset
 	// LagMS is how long ago the oldest record arrived that no checkpoint covers; null
 	// if it is not known.
 	LagMS    *int64           `json:"lag_ms"`
@@ -76,6 +78,15 @@ type PendingView struct {
 	Last       stream.SequenceNumber `json:"last"`
 	Generation uint64                `json:"generation"`
 	Plan       string                `json:"plan"` // hash
+}
+
+// GapView is a pending range of which records had left the stream before it was
+// replayed.
+type GapView struct {
+	First stream.SequenceNumber `json:"first"`
+	Last  stream.SequenceNumber `json:"last"`
+	Found stream.SequenceNumber `json:"found,omitempty"` // the first record that was left, if any was
+	At    time.Time             `json:"at"`
 }
 
 // Describe looks at a group: its tables once, and once at each shard for its lag,
@@ -180,6 +191,9 @@ func (g *groupAt) view(id stream.ShardID, reset lease.Reset) ShardView {
 	if p := i.Pending; p != nil {
 		v.Pending = &PendingView{First: p.First, Last: p.Last, Generation: p.Generation, Plan: p.Plan}
 	}
+	if g := i.Gap; g != nil {
+		v.Gap = &GapView{First: g.First, Last: g.Last, Found: g.Found, At: g.At}
+	}
 	switch {
 	case i.Checkpoint == lease.ShardEnd:
 		v.State, v.Owner = StateFinished, ""
@@ -238,6 +252,9 @@ func (v *GroupView) sum() {
 		}
 		if s.Pending != nil {
 			v.Totals.Pending++
+		}
+		if s.Gap != nil {
+			v.Totals.Gaps++
 		}
 		if s.Problem != "" {
 			v.Totals.Problems++

@@ -135,7 +135,7 @@ func TestDescribeShowsAFamilyOfShards(t *testing.T) {
 func TestTheNamesInJSONStay(t *testing.T) {
 	lag := int64(5)
 	v := consumers.GroupView{Problems: []string{}, Shards: []consumers.ShardView{{
-		Shard: "s", State: consumers.StateFree, LagMS: &lag, Parents: []stream.ShardID{}, Children: []stream.ShardID{}, Pending: &consumers.PendingView{},
+		Shard: "s", State: consumers.StateFree, LagMS: &lag, Parents: []stream.ShardID{}, Children: []stream.ShardID{}, Pending: &consumers.PendingView{}, Gap: &consumers.GapView{Found: "1"},
 		Since: time.Unix(0, 0), Owner: "w", Claim: "c", Checkpoint: "1", Problem: "p",
 	}}}
 	data, err := json.Marshal(v)
@@ -144,7 +144,7 @@ func TestTheNamesInJSONStay(t *testing.T) {
 	}
 	for _, name := range []string{
 		"group", "at", "foreign", "stream", "totals", "shards", "problems", "states", "workers", "pending", "max_lag_ms",
-		"shard", "state", "since", "owner", "claim", "checkpoint", "first", "last", "generation", "plan", "lag_ms", "closed", "parents", "children", "problem",
+		"shard", "state", "since", "owner", "claim", "checkpoint", "first", "last", "generation", "plan", "lag_ms", "closed", "parents", "children", "problem", "gap", "gaps", "found",
 	} {
 		if !strings.Contains(string(data), `"`+name+`":`) {
 			t.Errorf("%s is not in %s", name, data)

@@ -59,7 +59,9 @@ func (s *shard) replay(reading, held context.Context, p lease.Pending) (done boo
 		return false, err
 	}
 	if r.Truncated = r.Truncated || found == gone; r.Truncated {
-		s.alarm("the stream no longer holds the whole of a pending range", p, s.span.first)
+		if err := s.alarm(held, "the stream no longer holds the whole of a pending range", p, s.span.first); err != nil {
+			return false, err
+		}
 	}
 	if err := s.deliver(held, r, min(replayPatience, s.policy.StuckAfter)); err != nil {
 		return false, err
@@ -172,7 +174,9 @@ func (s *shard) collect(reading context.Context, p lease.Pending, b stream.Batch
 
 // giveUp passes over a range of which the stream holds nothing any more.
 func (s *shard) giveUp(held context.Context, p lease.Pending) error {
-	s.alarm("the stream no longer holds any of a pending range", p, "")
+	if err := s.alarm(held, "the stream no longer holds any of a pending range", p, ""); err != nil {
+		return err
+	}
 	s.durable = p.Last
 	if err := s.checkpoint(held, true); err != nil {
 		return err
@@ -182,7 +186,10 @@ func (s *shard) giveUp(held context.Context, p lease.Pending) error {
 	return nil
 }
 
-func (s *shard) alarm(message string, p lease.Pending, found stream.SequenceNumber) {
+// alarm tells of a gap before anything hides it: in the log, in the metrics, and
+// in the lease table, where it outlives this worker.
+func (s *shard) alarm(held context.Context, message string, p lease.Pending, found stream.SequenceNumber) error {
 	s.metrics.gaps.Inc()
 	s.log.Error(message, "first", p.First, "last", p.Last, "found", found)
+	return s.lease.MarkGap(held, lease.Gap{First: p.First, Last: p.Last, Found: found, At: time.Now()})
 }

@@ -154,6 +154,7 @@ func TestReplayOfWhatTheStreamStillHolds(t *testing.T) {
 				pass(5 * time.Minute)
 				expect(t, "ranges", w.ranges(), c.want)
 				expect(t, "gaps", valueOf(t, s.metrics.gaps), c.gaps)
+				expect(t, "a gap is in the lease table", w.item.Gap != nil && w.item.Gap.First == "2" && w.item.Gap.Last == "4", c.gaps > 0)
 				if len(w.flushed) > 1 {
 					first := w.flushed[0]
 					if first.plan != "old" || first.Generation != 7 || first.Truncated != (c.gaps > 0) {

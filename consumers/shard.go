@@ -33,6 +33,7 @@ type right interface {
 type positions interface {
 	Prepare(ctx context.Context, p lease.Pending) error
 	Checkpoint(ctx context.Context, s stream.SequenceNumber) error
+	MarkGap(ctx context.Context, g lease.Gap) error
 }
 
 // holding is a held lease. *lease.Lease.

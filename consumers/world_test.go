@@ -91,6 +91,17 @@ func (w *world) Checkpoint(_ context.Context, s stream.SequenceNumber) error {
 	return nil
 }
 
+func (w *world) MarkGap(_ context.Context, g lease.Gap) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost {
+		return lease.ErrLost
+	}
+	w.item.Gap = &g
+	w.note("gap in %s-%s", g.First, g.Last)
+	return nil
+}
+
 func (w *world) PutSnapshot(_ context.Context, p lease.Place, data []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -90,6 +90,9 @@ func printGroup(w io.Writer, v consumers.GroupView) error {
 			}
 			problems.WriteString(wrap(fmt.Sprintf("%s is %s%s: %s", s.Shard, s.State, since, s.Problem)))
 		}
+		if s.Gap != nil {
+			problems.WriteString(wrap(lost(s)))
+		}
 	}
 	for _, p := range v.Problems {
 		problems.WriteString(wrap(p))
@@ -104,6 +107,16 @@ func printGroup(w io.Writer, v consumers.GroupView) error {
 	}
 	_, err := fmt.Fprint(w, text)
 	return err
+}
+
+// lost says what a shard's gap means.
+func lost(s consumers.ShardView) string {
+	what := "all records"
+	if s.Gap.Found != "" {
+		what = "the records before " + string(s.Gap.Found)
+	}
+	return fmt.Sprintf("%s has a gap since %s: of the range from %s to %s %s had left the stream when it was delivered; a part of them may have been delivered before",
+		s.Shard, s.Gap.At.Format(time.RFC3339), s.Gap.First, s.Gap.Last, what)
 }
 
 func totals(v consumers.GroupView) string {

@@ -275,6 +275,7 @@ func TestTablesOfGroupsFit120Columns(t *testing.T) {
 	pending := &consumers.PendingView{First: number, Last: number}
 	view := consumers.GroupView{Group: "g", Stream: "s", Totals: consumers.GroupTotals{Shards: 1, States: map[consumers.State]int{"replaying": 1}, MaxLagMS: &lagMS}, Shards: []consumers.ShardView{{
 		Shard: "shardId-000000000000", State: "replaying", Owner: long, Checkpoint: number, LagMS: &lagMS, Generation: 12345, Pending: pending, Since: time.Now(),
+		Gap:     &consumers.GapView{First: number, Last: number, Found: number},
 		Parents: []stream.ShardID{"shardId-000000999998", "shardId-000000999999"}, Problem: "flush: " + long + " and " + strings.Repeat("words ", 40),
 	}}}
 	step := consumers.ResetStep{Shard: "shardId-000000000000", Generation: 12345, Checkpoint: number, Pending: pending, Effect: consumers.EffectAgain, From: time.Now(), Until: time.Now(), Note: long}

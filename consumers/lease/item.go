@@ -33,6 +33,7 @@ const (
 	attrPrevious   = "PreviousCheckpoint"
 	attrPending    = "Pending"
 	attrReport     = "Report"
+	attrGap        = "Gap"
 )
 
 // Pending is a range about to be flushed, and the plan it is flushed by.
@@ -62,6 +63,7 @@ type Item struct {
 	Previous stream.SequenceNumber
 	Pending  *Pending
 	Report   *Report // of the holder, for others to see; nil = none
+	Gap      *Gap    // the latest; nil = none
 }
 
 type attributes = map[string]types.AttributeValue
@@ -107,6 +109,9 @@ func encode(i Item) attributes {
 	if i.Report != nil {
 		a[attrReport] = &types.AttributeValueMemberM{Value: encodeReport(*i.Report)}
 	}
+	if i.Gap != nil {
+		a[attrGap] = &types.AttributeValueMemberM{Value: encodeGap(*i.Gap)}
+	}
 	return a
 }
 
@@ -130,7 +135,7 @@ func decode(a attributes) (Item, error) {
 		Previous:   stream.SequenceNumber(r.text(attrPrevious)),
 	}
 	_, i.Counted = a[attrCounter]
-	i.Report = decodeReport(a)
+	i.Report, i.Gap = decodeReport(a), decodeGap(a)
 	if m, ok := r.child(attrPending); ok {
 		i.Pending = &Pending{
 			First:      stream.SequenceNumber(m.text("First")),

@@ -68,6 +68,7 @@ func TestAZombieCannotWrite(t *testing.T) {
 		"prepare":    func(l *lease.Lease) error { return l.Prepare(background, pending) },
 		"checkpoint": func(l *lease.Lease) error { return l.Checkpoint(background, "300") },
 		"end":        func(l *lease.Lease) error { return l.Checkpoint(background, lease.ShardEnd) },
+		"mark gap":   func(l *lease.Lease) error { return l.MarkGap(background, lease.Gap{First: "101", Last: "150"}) },
 		"release":    func(l *lease.Lease) error { return l.Release(background) },
 	}
 	for name, write := range writes {

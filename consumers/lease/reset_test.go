@@ -282,6 +282,56 @@ func TestABrokenReportIsNone(t *testing.T) {
 	}
 }
 
+func TestAGapStandsInTheItemUntilAReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEndpoint(t)
+		table := e.table(t, "w")
+		l := acquire(t, table)
+		gap := lease.Gap{First: "101", Last: "149", Found: "120", At: noon}
+		must(t, l.MarkGap(t.Context(), gap))
+		counter := item(t, table).Counter
+		again := gap
+		again.At = noon.Add(time.Hour)
+		must(t, l.MarkGap(t.Context(), again))
+		if got := item(t, table); got.Counter != counter || got.Gap == nil || *got.Gap != gap {
+			t.Errorf("marked twice: %+v", got)
+		}
+		must(t, l.Checkpoint(t.Context(), "149"))
+		must(t, l.Release(t.Context()))
+		l = acquire(t, e.table(t, "heir"))
+		must(t, l.Checkpoint(t.Context(), "160"))
+		if got := item(t, table).Gap; got == nil || *got != gap {
+			t.Errorf("after another worker's checkpoint: %+v", got)
+		}
+		must(t, l.Release(t.Context()))
+		must(t, table.Apply(t.Context(), item(t, table), toNoon(1)))
+		if got := item(t, table).Gap; got != nil {
+			t.Errorf("after a reset: %+v", got)
+		}
+	})
+}
+
+func TestABrokenGapIsNone(t *testing.T) {
+	for name, broken := range map[string]types.AttributeValue{
+		"a text":   s("101"),
+		"no range": &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"At": s("2026-11-22T12:00:00Z")}},
+		"no time":  &types.AttributeValueMemberM{Value: map[string]types.AttributeValue{"First": s("101"), "Last": s("149")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEndpoint(t)
+				table := e.table(t, "w")
+				put(t, e, map[string]types.AttributeValue{"ShardID": s(string(shard0)), "Gap": broken})
+				l := acquire(t, table)
+				must(t, l.Checkpoint(t.Context(), "5"))
+				if got := item(t, table); got.Gap != nil || got.Checkpoint != "5" {
+					t.Errorf("item %+v", got)
+				}
+			})
+		})
+	}
+}
+
 func TestTablesAreKnownByTheirKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEndpoint(t)

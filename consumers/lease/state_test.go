@@ -62,6 +62,8 @@ func TestGoldenItems(t *testing.T) {
 		l.Report(lease.Report{State: "parked", Since: noon, Error: "no right"})
 		must(t, l.Renew(t.Context()))
 		golden(t, "lease_reported", raw(t, e, "leases", "ShardID", string(shard0)))
+		must(t, l.MarkGap(t.Context(), lease.Gap{First: "101", Last: "149", Found: "120", At: noon}))
+		golden(t, "lease_gap", raw(t, e, "leases", "ShardID", string(shard0)))
 
 		_, err = table.OpenGroup(t.Context(), group())
 		must(t, err)
@@ -101,6 +103,10 @@ func TestGoldenResetAndReportAreRead(t *testing.T) {
 		}
 		if got, err := table.Reset(t.Context(), shard0); err != nil || got != toNoon(3) {
 			t.Errorf("reset %+v, %v", got, err)
+		}
+		put(t, e, readGolden(t, "lease_gap"))
+		if got := item(t, table).Gap; got == nil || *got != (lease.Gap{First: "101", Last: "149", Found: "120", At: noon}) {
+			t.Errorf("gap %+v", got)
 		}
 		putState(t, e, readGolden(t, "generation"))
 		if got, err := table.Reset(t.Context(), shard0); err != nil || got != (lease.Reset{Generation: 2}) {

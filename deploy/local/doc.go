@@ -7,7 +7,8 @@
 // State lives under one directory, which a lock keeps to one process. A write is in the file before it is answered: it survives
 // kill -9 of the process. The services' own packages say what survives a power cut.
 //
-// GET, PUT and DELETE on /_local/faults show, replace and remove the rules of package fault.
+// GET, PUT and DELETE on /_local/faults show, replace and remove the rules of package fault. POST on
+// /_local/expire makes records leave a stream before their time.
 //
 // The package and its parts import nothing of the project, so that they can judge it.
 package local

@@ -96,10 +96,11 @@ func (e *Endpoint) openServices() error {
 // Faults returns the rules in force.
 func (e *Endpoint) Faults() *fault.Set { return e.faults }
 
-// Handler serves all services and /_local/faults.
+// Handler serves all services, /_local/faults and /_local/expire.
 func (e *Endpoint) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/_local/faults", e.faults.Admin())
+	mux.Handle("/_local/expire", e.streams.Expiry())
 	mux.HandleFunc("/_local/", http.NotFound)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target := r.Header.Get("X-Amz-Target")

@@ -68,9 +68,9 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	}
 }
 
-func call(t *testing.T, method, url, target string) (int, string) {
+func call(t *testing.T, method, url, target string, body ...string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(strings.Join(body, "")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,11 +83,11 @@ func call(t *testing.T, method, url, target string) (int, string) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(body)
+	return resp.StatusCode, string(answer)
 }
 
 func TestUnknownServiceIsRefusedByName(t *testing.T) {
@@ -98,6 +98,20 @@ func TestUnknownServiceIsRefusedByName(t *testing.T) {
 	}
 	if status, _ := call(t, "GET", srv.URL+"/_local/other", ""); status != 404 {
 		t.Errorf("/_local/other: %d, want 404", status)
+	}
+}
+
+func TestWhatIsToExpireIsReadStrictly(t *testing.T) {
+	srv := localtest.Start(t)
+	for _, body := range []string{
+		`{"stream": "none", "before": "2026-11-22T15:04:05.123Z"}`, `{"stream": "none", "befor": "2026-11-22T15:04:05.123Z"}`, `{"stream": "none"}`, `{}`, ``,
+	} {
+		if status, answer := call(t, "POST", srv.URL+"/_local/expire", "", body); status != 400 {
+			t.Errorf("%s: %d %s, want 400", body, status, answer)
+		}
+	}
+	if status, _ := call(t, "GET", srv.URL+"/_local/expire", ""); status != 405 {
+		t.Errorf("GET: %d, want 405", status)
 	}
 }
 

@@ -25,8 +25,9 @@ func (c MemoryConfig) Validate() error {
 	return nil
 }
 
-// runtimeBytes is code, stacks, metrics, connections and the SDK's tables.
-const runtimeBytes = 48 << 20
+// runtimeBytes is stacks, metrics, connections and the SDK's tables. The pages of the
+// executable, some 16 MiB, are not the collector's and come on top of its limit.
+const runtimeBytes = 8 << 20
 
 // ForwarderMemory is the sum of the forwarder's bounds. One lane for each MB/s is
 // more than any instance has.

@@ -74,6 +74,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("consumer runtime: %w", err)
 		}
 	}
+	if b.plan.has(partLakeMemory) {
+		if err := b.lakeMemory(ctx); err != nil {
+			return fmt.Errorf("lake memory: %w", err)
+		}
+	}
 	b.report.Targets = b.report.peaks()
 	if b.plan.judged {
 		b.report.Targets = b.report.targets()

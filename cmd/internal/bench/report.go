@@ -25,6 +25,7 @@ type Report struct {
 	Limits     *Limits     `json:"limits,omitempty"`
 	Encodes    []*Encode   `json:"encoder,omitempty"`
 	Runtime    *Runtime    `json:"consumer_runtime,omitempty"`
+	LakeMemory *LakeMemory `json:"lake_memory,omitempty"`
 	Targets    []Target    `json:"targets"`
 	Runs       []Run       `json:"runs"` // what the medians come from
 }

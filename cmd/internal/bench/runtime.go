@@ -33,6 +33,9 @@ type runtimePlan struct {
 	batches, bare  int // records per shard
 	memoryShards   int
 	memoryBatches  int // per shard
+	lakeBatches    int // per shard: more than the lake's sinks may hold
+	pendingBatches int // per shard: what a worker is about to flush when it dies
+	lakeAge        time.Duration
 }
 
 // fullRuntime takes some three minutes. 64 batches of 2,000 lines on each of eight
@@ -43,7 +46,7 @@ func fullRuntime() runtimePlan {
 		lease: 10 * time.Second, runs: 3,
 		coldShards: 4, shards: 256, workers: 8, settle: 3 * time.Second, idle: 30 * time.Second,
 		failoverShards: 8, readShards: 8, batches: 64, bare: 25_000,
-		memoryShards: 64, memoryBatches: 12,
+		memoryShards: 64, memoryBatches: 12, lakeBatches: 24, pendingBatches: 7, lakeAge: 30 * time.Second,
 	}
 }
 
@@ -52,7 +55,7 @@ func quickRuntime() runtimePlan {
 		lease: 2 * time.Second, runs: 1,
 		coldShards: 4, shards: 16, workers: 2, settle: time.Second, idle: 3 * time.Second,
 		failoverShards: 4, readShards: 4, batches: 2, bare: 500,
-		memoryShards: 8, memoryBatches: 4,
+		memoryShards: 8, memoryBatches: 4, lakeBatches: 4, pendingBatches: 2, lakeAge: 2 * time.Second,
 	}
 }
 

@@ -19,6 +19,7 @@ func (r *Report) print(w io.Writer) {
 	r.printLimits(w)
 	r.printEncodes(w)
 	r.Runtime.print(w)
+	r.LakeMemory.print(w)
 	r.printTargets(w)
 }
 

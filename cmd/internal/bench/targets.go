@@ -28,6 +28,9 @@ func (r *Report) targets() (out []Target) {
 	if r.Runtime != nil {
 		out = append(out, r.Runtime.targets()...)
 	}
+	if r.LakeMemory != nil {
+		out = append(out, r.LakeMemory.targets()...)
+	}
 	return append(out, r.peaks()...)
 }
 

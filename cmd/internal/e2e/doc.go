@@ -15,6 +15,10 @@
 // one another without a gap. A [Referee] watches the leases meanwhile and knows who
 // had which shard when.
 //
+// A [Gateway] stands between one worker and the endpoints and knows the steps of a
+// flush by the calls that it is made of. It lets one of them hang, so that a test kills
+// or stops the worker exactly there.
+//
 // What a schedule does is the same for the same seed; how the processes meet it is
 // not. So a failing run prints its seed, what was done and when, the figures and the
 // last output of each process, and the lines that are missing or doubled.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -197,6 +198,9 @@ func writtenBelow(t *testing.T, dir string) map[string]time.Time {
 	t.Helper()
 	objects := make(map[string]time.Time)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && path == dir {
+			return nil // nothing was ever written
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}

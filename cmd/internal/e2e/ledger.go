@@ -37,6 +37,16 @@ func (l *Ledger) Ack(n int) {
 	l.count++
 }
 
+// Excuse takes an ack back: line n may arrive, and need not.
+func (l *Ledger) Excuse(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.acked[n] {
+		l.acked[n] = false
+		l.count--
+	}
+}
+
 // Acked is how many lines were acked.
 func (l *Ledger) Acked() int {
 	l.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -50,19 +51,33 @@ type span struct {
 	Generation         uint64
 	After, First, Last stream.SequenceNumber
 	Truncated          bool
-	Duplicates         int
-	ended              time.Time // when the manifest, the last object of a flush, was written
+	Plan               string
+	Rows, Duplicates   int
+	Objects            []struct {
+		Key  string
+		Rows int
+	}
+	ended  time.Time // when the manifest, the last object of a flush, was written
+	prefix string    // of the lake, below the directory looked at; "" for that itself
 }
 
 // Ranges are the lake's manifests: by shard, in the order of their sequence numbers.
 type Ranges map[string][]span
 
-// Ranges reads the manifests.
+// Ranges reads the manifests of all lakes below the directory.
 func (l *Lake) Ranges() (Ranges, error) {
 	ranges := make(Ranges)
-	err := filepath.WalkDir(filepath.Join(l.dir, "_ranges"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(l.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
+		}
+		below, err := filepath.Rel(l.dir, path)
+		if err != nil {
+			return err
+		}
+		prefix, _, ok := strings.Cut("/"+filepath.ToSlash(below), "/_ranges/")
+		if !ok {
+			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
@@ -72,7 +87,7 @@ func (l *Lake) Ranges() (Ranges, error) {
 		if err != nil {
 			return err
 		}
-		s := span{ended: info.ModTime()}
+		s := span{ended: info.ModTime(), prefix: strings.TrimPrefix(prefix, "/")}
 		if err := json.Unmarshal(text, &s); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}

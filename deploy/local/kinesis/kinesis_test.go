@@ -45,13 +45,14 @@ func (c *clock) advance(d time.Duration) {
 // world is a service with the real client in front of it.
 type world struct {
 	*client.Client
-	t      *testing.T
-	dir    string
-	opts   kinesis.Options
-	clock  *clock
-	faults *fault.Set
-	pipes  bool // in memory, for a bubble of synctest
-	close  func()
+	t       *testing.T
+	dir     string
+	opts    kinesis.Options
+	clock   *clock
+	faults  *fault.Set
+	service *kinesis.Service
+	pipes   bool // in memory, for a bubble of synctest
+	close   func()
 }
 
 func open(t *testing.T, change ...func(*kinesis.Options)) *world {
@@ -72,6 +73,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.service = service
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	srv := httptest.NewUnstartedServer(service)
 	if w.pipes {

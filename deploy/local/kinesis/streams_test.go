@@ -184,6 +184,34 @@ func TestListStreamsGivesAllPagesInOrder(t *testing.T) {
 	equal(t, "paged by token", got, want)
 }
 
+func TestRecordsCanBeMadeToExpire(t *testing.T) {
+	w := open(t, func(o *kinesis.Options) { o.SegmentBytes = 200 })
+	w.create(1)
+	var at []time.Time
+	for i := range 10 {
+		at = append(at, w.clock.now())
+		w.put("k", fmt.Sprint("record ", i))
+		w.clock.advance(time.Millisecond)
+	}
+	expire := func(stream string, before time.Time) error { return w.service.Expire(stream, before) }
+	if err := expire("other", at[3]); err == nil {
+		t.Error("records of a stream that does not exist expired")
+	}
+	for _, n := range []int{4, 2} { // what is gone stays gone
+		if err := expire(*name, at[n]); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "records left", w.read(shard0, horizon), []string{"record 4", "record 5", "record 6", "record 7", "record 8", "record 9"})
+	}
+	w.reopen()
+	if err := expire(*name, w.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "records left", w.read(shard0, horizon), nil)
+	w.put("k", "later")
+	equal(t, "records after all had expired", w.read(shard0, horizon), []string{"later"})
+}
+
 func TestExpiredRecordsAreGone(t *testing.T) {
 	w := open(t, func(o *kinesis.Options) { o.SegmentBytes = 4096 })
 	w.create(1)
