@@ -257,8 +257,20 @@ func TestAShortOutageOfTheTableLosesNoLease(t *testing.T) {
 	})
 }
 
-// A lease counts from before its acquisition was first tried. One that took eight
-// seconds to get is to be renewed at once.
+// Its leases ran out while the table answered nobody. It knows better than anyone that
+// nobody holds them.
+func TestAWorkerTakesBackAtOnceWhatItLostToAnOutage(t *testing.T) {
+	inBubble(t, 8, func(b *bubble) {
+		w := b.start(quiet(0))
+		b.until("all are read", 5*time.Second, func() bool { return len(w.held()) == 8 })
+		b.rules(fault.Rule{Service: "dynamodb", Action: fault.Throttle})
+		b.until("all are lost", 20*time.Second, func() bool { return w.sum(b.t, "tributary_consumers_lost_leases_total") == 8 })
+		b.rules()
+		b.until("all are read again", 5*time.Second, func() bool { return len(w.held()) == 8 })
+	})
+}
+
+// The table throttled its acquisition for eight seconds.
 func TestALeaseThatWasHardToGetIsKept(t *testing.T) {
 	inBubble(t, 8, func(b *bubble) {
 		b.rules(fault.Rule{Service: "dynamodb", Operation: "UpdateItem", Action: fault.Throttle})

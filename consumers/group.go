@@ -46,6 +46,7 @@ type Group struct {
 	items  []lease.Item                        // as of the last look
 	taking map[stream.ShardID]time.Time        // being acquired
 	asked  map[stream.ShardID]time.Time        // claimed by this worker
+	lost   map[stream.ShardID]uint64           // lost by this worker: the counter it last wrote
 }
 
 // New checks its arguments and does no I/O. The metrics have no label for the
@@ -94,6 +95,7 @@ func New(cfg Config, dest Destination, rejects RejectStore, k *kinesis.Client, d
 		letGo:  make(map[stream.ShardID]func(lease.Item)),
 		taking: make(map[stream.ShardID]time.Time),
 		asked:  make(map[stream.ShardID]time.Time),
+		lost:   make(map[stream.ShardID]uint64),
 	}, nil
 }
 

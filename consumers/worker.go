@@ -59,12 +59,13 @@ func (g *Group) look(ctx context.Context, exact bool) (view, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.items = items
+	left := make(map[stream.ShardID]bool)
 	v := view{
 		me: g.table.Worker(), shards: g.listed.shards,
 		items: make(map[stream.ShardID]lease.Item, len(items)),
 		held:  make(map[stream.ShardID]bool, len(g.shards)),
 		free: func(i lease.Item) bool {
-			return g.watch.Free(i, g.table.Duration(), now)
+			return g.watch.Free(i, g.table.Duration(), now) || left[i.Shard]
 		},
 		stale: func(i lease.Item) bool {
 			return g.watch.Claimed(i, now) >= max(g.table.Duration(), i.Duration)
@@ -74,7 +75,7 @@ func (g *Group) look(ctx context.Context, exact bool) (view, error) {
 			if i.Owner != "" {
 				over = -g.watch.Remaining(i, g.table.Duration(), now)
 			}
-			return over >= 2*g.round()
+			return over >= 2*g.round() || left[i.Shard]
 		},
 		leaving: g.watch.Leaving,
 		gone:    g.listed.gone,
@@ -87,8 +88,21 @@ func (g *Group) look(ctx context.Context, exact bool) (view, error) {
 	}
 	for _, i := range items {
 		v.items[i.Shard] = g.remembered(i, v.held[i.Shard], now)
+		left[i.Shard] = g.left(i, v.held[i.Shard])
 	}
 	return v, nil
+}
+
+// left reports that a lease is still as this worker wrote it when it lost it, to a
+// table that did not answer or to a sleep of its own. So nobody holds it, and this
+// worker need not wait until it has seen that for long, as the others do.
+func (g *Group) left(i lease.Item, held bool) bool {
+	counter, ok := g.lost[i.Shard]
+	if ok && (held || i.Counter > counter) {
+		delete(g.lost, i.Shard)
+		return false
+	}
+	return ok && i.Owner == g.table.Worker() && i.Counter == counter
 }
 
 // remembered adds to a sight what this worker has just asked for, which a glance
@@ -368,6 +382,9 @@ func (g *Group) keepUp(reading, held context.Context, s *shard, l *lease.Lease) 
 	if errors.Is(err, lease.ErrLost) {
 		g.fixed.metrics.lost.Inc()
 		s.log.Warn("lost a shard", "err", err)
+		g.mu.Lock()
+		g.lost[s.id] = l.Item().Counter
+		g.mu.Unlock()
 		return
 	}
 	g.refuse(err)
