@@ -130,9 +130,7 @@ func (s *Splitter) time(slot *slot, raw []byte, micros int64) uint16 {
 	text := s.text(slot.step, raw)
 	if form, ok := appendTimeForm(buf[:0], text, slot.step); ok {
 		if written, ok := s.clock.append(again[:0], micros, form); ok && bytes.Equal(written, text) {
-			if code := s.forms.code(form); code != 0 {
-				return code
-			}
+			return s.forms.code(form)
 		}
 	}
 	s.attribute(slot, raw)
@@ -214,7 +212,9 @@ func appendDateForm(b, text []byte) ([]byte, bool) {
 	return append(b, rest...), true
 }
 
-// zone reads Z, +09:00, +0900 or +09 as seconds east of UTC.
+// zone reads Z, +09:00, +0900 or +09 as seconds east of UTC. There are some hundred
+// zones of whole quarters of an hour; what is none of them is not a time's form, of
+// which there must not be many.
 func zone(s []byte) (seconds int64, ok bool) {
 	if len(s) == 1 {
 		return 0, s[0] == 'Z' || s[0] == 'z'
@@ -236,7 +236,11 @@ func zone(s []byte) (seconds int64, ok bool) {
 	default:
 		return 0, false
 	}
-	seconds = int64(digits[0])*36000 + int64(digits[1])*3600 + int64(digits[2])*600 + int64(digits[3])*60
+	hours, minutes := int64(digits[0])*10+int64(digits[1]), int64(digits[2])*10+int64(digits[3])
+	if hours > 23 || minutes > 45 || minutes%15 != 0 {
+		return 0, false
+	}
+	seconds = hours*3600 + minutes*60
 	if s[0] == '-' {
 		seconds = -seconds
 	}
@@ -327,26 +331,20 @@ func appendFraction(b []byte, fraction int64, digits int) []byte {
 	return b
 }
 
-// forms numbers the forms of times that a splitter has met, from 1.
+// forms numbers the forms of times that a splitter has met, from 1. There are 25,000
+// of dates.
 type forms struct {
 	last  uint16
 	names []string
 	codes map[string]uint16
 }
 
-// maxForms bounds them: there are some dozens of zones.
-const maxForms = 512
-
-// code is 0 for a form that is one too many.
 func (f *forms) code(form []byte) uint16 {
 	if f.last != 0 && f.names[f.last-1] == string(form) {
 		return f.last
 	}
 	code, known := f.codes[string(form)]
 	if !known {
-		if len(f.names) == maxForms {
-			return 0
-		}
 		f.names = append(f.names, string(form))
 		code = uint16(len(f.names))
 		if f.codes == nil {

@@ -183,7 +183,7 @@ func (n attributeNames) take(path string) string {
 }
 
 // shape is the text that puts lines of this leaf together again.
-func (l *leaf) shape(c codes, f *forms) []byte {
+func (l *leaf) shape(c codes, s *Splitter) []byte {
 	for i := range l.known {
 		if l.known[i].codes == c {
 			if i > 0 {
@@ -192,9 +192,10 @@ func (l *leaf) shape(c codes, f *forms) []byte {
 			return l.known[0].shape
 		}
 	}
-	v := variant{c, l.render(nil, l.members, c, f)}
+	v := variant{c, l.render(nil, l.members, c, &s.forms)}
 	if len(l.known) < maxVariants {
 		l.known = append(l.known, v)
+		s.size += 1 + len(v.shape)/100
 	}
 	return v.shape
 }

@@ -14,8 +14,8 @@ type Splitter struct {
 	promoted []string
 	misfits  []int64 // by target, columns first
 
-	root  *node
-	nodes int
+	root *node
+	size int // of what is remembered, see maxSize
 
 	// Of the line at hand.
 	at     *node
@@ -54,6 +54,9 @@ func (s *Splitter) Split(line []byte, micros int64, service string) *Row {
 	if l == nil {
 		l = newLeaf(s)
 		s.at.leaf = l
+		if !s.at.loose {
+			s.size += len(l.slots)
+		}
 	}
 	s.fill(l, micros, service)
 	return &s.row
@@ -100,9 +103,9 @@ func (s *Splitter) Misfits(fn func(column string, n int64)) {
 }
 
 func (s *Splitter) clear() {
-	if s.nodes > maxNodes {
+	if s.size > maxSize {
 		// Lines whose names are data: what was remembered is of no use.
-		s.root, s.nodes = &node{}, 0
+		s.root, s.size = &node{}, 0
 	}
 	s.at, s.depth, s.values = s.root, 0, s.values[:0]
 	r := &s.row
@@ -112,9 +115,9 @@ func (s *Splitter) clear() {
 }
 
 const (
-	// maxNodes bounds what a splitter remembers: some hundreds of loggers with twenty
-	// members each, about a megabyte.
-	maxNodes = 16 << 10
+	// maxSize bounds what a splitter remembers, in names, values and shapes: some
+	// hundreds of loggers with twenty members each, a few megabytes.
+	maxSize = 32 << 10
 	// maxBranches bounds the search for the next member: more different ones in one
 	// place are data.
 	maxBranches = 64
@@ -196,7 +199,7 @@ func (w *walk) take(sort step, key []byte) {
 	if !b.loose {
 		n.next = append(n.next, b)
 		n.usual = b
-		w.nodes++
+		w.size++
 	}
 	w.at = b
 }
@@ -232,7 +235,7 @@ func (s *Splitter) fill(l *leaf, micros int64, service string) {
 		s.misfits[to]++
 	}
 	r.Verbatim = r.Verbatim || l.verbatim
-	r.Shape = l.shape(codes, &s.forms)
+	r.Shape = l.shape(codes, s)
 }
 
 func (s *Splitter) attribute(slot *slot, raw []byte) {
