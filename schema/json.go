@@ -30,7 +30,17 @@ func WalkObject(line []byte, fn func(key, value []byte) bool) error {
 	if i >= len(line) || line[i] != '{' {
 		return errNotObject
 	}
-	i = walkMembers(line, i+1, 1, fn)
+	if fn == nil {
+		i = walkMembers(line, i+1, 1, nil)
+	} else {
+		i = walkMembers(line, i+1, 1, func(key []byte, at int) int {
+			end := skipValue(line, at, 1)
+			if end >= 0 && !fn(key, line[at:end]) {
+				return stopped
+			}
+			return end
+		})
+	}
 	switch {
 	case i == stopped:
 		return nil
@@ -49,8 +59,9 @@ const (
 	stopped   = -3
 )
 
-// walkMembers skips the members of an object from behind its opening brace.
-func walkMembers(b []byte, i, depth int, fn func(key, value []byte) bool) int {
+// walkMembers goes through the members of an object from behind its opening brace.
+// value returns the index behind the value at an index; without it values are skipped.
+func walkMembers(b []byte, i, depth int, value func(key []byte, at int) int) int {
 	i = skipSpace(b, i)
 	if i < len(b) && b[i] == '}' {
 		return i + 1
@@ -67,12 +78,14 @@ func walkMembers(b []byte, i, depth int, fn func(key, value []byte) bool) int {
 		if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
 			return malformed
 		}
-		value := skipSpace(b, i+1)
-		if i = skipValue(b, value, depth); i < 0 {
-			return i
+		at := skipSpace(b, i+1)
+		if value == nil {
+			i = skipValue(b, at, depth)
+		} else {
+			i = value(b[key:keyEnd], at)
 		}
-		if fn != nil && !fn(b[key:keyEnd], b[value:i]) {
-			return stopped
+		if i < 0 {
+			return i
 		}
 		if i = skipSpace(b, i); i >= len(b) {
 			return malformed

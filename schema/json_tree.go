@@ -18,7 +18,8 @@ func WalkTree(line []byte, v TreeVisitor) error {
 	if i >= len(line) || line[i] != '{' {
 		return errNotObject
 	}
-	i = walkTree(line, i+1, 1, v)
+	t := tree{line, v, 1}
+	i = walkMembers(line, i+1, 1, t.value)
 	switch {
 	case i == tooDeep:
 		return errTooDeep
@@ -28,56 +29,31 @@ func WalkTree(line []byte, v TreeVisitor) error {
 	return nil
 }
 
-// walkTree goes through the members of an object from behind its opening brace.
-func walkTree(b []byte, i, depth int, v TreeVisitor) int {
-	i = skipSpace(b, i)
-	if i < len(b) && b[i] == '}' {
-		return i + 1
-	}
-	for {
-		if i >= len(b) || b[i] != '"' {
-			return malformed
-		}
-		key := i + 1
-		if i = skipString(b, key); i < 0 {
-			return i
-		}
-		keyEnd := i - 1
-		if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
-			return malformed
-		}
-		value := skipSpace(b, i+1)
-		if i = treeValue(b, b[key:keyEnd], value, depth, v); i < 0 {
-			return i
-		}
-		if i = skipSpace(b, i); i >= len(b) {
-			return malformed
-		}
-		if b[i] == '}' {
-			return i + 1
-		}
-		if b[i] != ',' {
-			return malformed
-		}
-		i = skipSpace(b, i+1)
-	}
+// tree is a walk at some depth.
+type tree struct {
+	line  []byte
+	v     TreeVisitor
+	depth int
 }
 
-// treeValue tells v of one member and returns the index behind its value.
-func treeValue(b, key []byte, value, depth int, v TreeVisitor) int {
-	if value < len(b) && b[value] == '{' {
-		if depth >= maxDepth {
+// value tells the visitor of one member and returns the index behind its value.
+func (t *tree) value(key []byte, at int) int {
+	b := t.line
+	if at < len(b) && b[at] == '{' {
+		if t.depth >= maxDepth {
 			return tooDeep
 		}
-		if v.Enter(key) {
-			i := walkTree(b, value+1, depth+1, v)
-			v.Leave()
+		if t.v.Enter(key) {
+			t.depth++
+			i := walkMembers(b, at+1, t.depth, t.value)
+			t.depth--
+			t.v.Leave()
 			return i
 		}
 	}
-	i := skipValue(b, value, depth)
+	i := skipValue(b, at, t.depth)
 	if i >= 0 {
-		v.Member(key, b[value:i])
+		t.v.Member(key, b[at:i])
 	}
 	return i
 }
