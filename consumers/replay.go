@@ -29,6 +29,8 @@ func (s *shard) replay(reading, held context.Context, p lease.Pending) (done boo
 		return false, err
 	}
 	// Until it is its turn a shard holds nothing: the room is for the one whose turn it is.
+	// An answer that it held would be taken back by others in time, and its turn would
+	// begin with a wait for room, behind all of them.
 	found, err := s.sight(reading)
 	if err != nil || found == interrupted {
 		return false, err
@@ -36,6 +38,7 @@ func (s *shard) replay(reading, held context.Context, p lease.Pending) (done boo
 	if found == gone {
 		return true, s.giveUp(held, p)
 	}
+	s.closeReader()
 	select {
 	case s.replays <- struct{}{}:
 	case <-reading.Done():
@@ -45,6 +48,9 @@ func (s *shard) replay(reading, held context.Context, p lease.Pending) (done boo
 	}
 	defer func() { <-s.replays }()
 	s.budget.update(s.id, func(h *holder) { h.replaying = true })
+	if err := s.begin(held, text, stream.At(p.First)); err != nil {
+		return false, err
+	}
 	b, found, err := s.next(reading)
 	if err != nil || found == interrupted {
 		return false, err

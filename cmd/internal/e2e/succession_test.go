@@ -400,8 +400,8 @@ func (s *succession) expectGap(r *reign) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if n := m.Sum("tributary_consumers_gaps_total"); n != 1 {
-		s.t.Errorf("%v gaps were counted", n)
+	if m.Sum("tributary_consumers_gaps_total") == 0 { // a replay that has to begin anew counts again
+		s.t.Error("no gap was counted")
 	}
 	if !strings.Contains(r.Output(), "the stream no longer holds") {
 		s.t.Error("the log does not tell of a gap")
