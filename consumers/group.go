@@ -29,6 +29,7 @@ type Group struct {
 	fixed   fixed // completed by prepare
 
 	stored lease.Group             // what the group decided at its first start
+	keeps  time.Duration           // how long the stream keeps records, as of the start
 	fail   context.CancelCauseFunc // ends Run with an error
 
 	// Of the goroutine in Run.
@@ -221,6 +222,7 @@ func (g *Group) introduce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.keeps = description.Retention
 	g.fixed.plan = plan{text: g.fixed.dest.Plan, hash: hash}
 	g.due.plan = time.Now().Round(0)
 	return nil

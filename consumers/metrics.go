@@ -69,7 +69,7 @@ func newMetrics(reg prometheus.Registerer, held func() float64) *metrics {
 			Name: name("retries_total"), Help: "Steps to be made again after an unknown error."}, []string{"step"}),
 		stopped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: name("stopped_total"), Help: "Shards that dropped their sink, by reason."}, []string{"reason"}),
-		gaps:    counter("gaps_total", "Pending ranges that the stream no longer held as a whole: data may be missing."),
+		gaps:    counter("gaps_total", "Pending ranges that the stream no longer held as a whole, and shards that nobody read for longer than it keeps records: data may be missing."),
 		lost:    counter("lost_leases_total", "Leases that ended without this worker giving them up."),
 		expired: counter("expired_shards_total", "Shards that left the stream before they were read to their end: data is missing."),
 		shards:  prometheus.NewGauge(prometheus.GaugeOpts{Name: name("shards"), Help: "Leases held by this worker."}),

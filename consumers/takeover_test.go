@@ -30,6 +30,35 @@ func (b *bubble) foreign(owner string, until time.Time, checkpoint string) {
 	}
 }
 
+func TestAShardThatNobodyReadForLongerThanTheStreamKeepsRecordsIsAnAlarm(t *testing.T) {
+	const alarm = "nobody read a shard for longer than the stream keeps records: some may be lost"
+	for name, c := range map[string]struct {
+		away   time.Duration
+		alarms int
+	}{
+		"a day and more": {25 * time.Hour, 2},
+		"less than that": {20 * time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 2, func(b *bubble) {
+				w := b.start(bubbleConfig("w"))
+				b.site.send(16)
+				b.until("all is delivered", 15*time.Second, b.site.delivered)
+				if err := w.stop(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(c.away)
+				b.site.send(16)
+				b.start(bubbleConfig("w2"))
+				b.until("all is delivered", 15*time.Second, b.site.delivered)
+				if n := b.count(alarm); n != c.alarms {
+					t.Errorf("%d alarms, want %d", n, c.alarms)
+				}
+			})
+		})
+	}
+}
+
 func TestLiveWorkersOfAnotherLibraryAreRefusedUnlessForced(t *testing.T) {
 	for name, c := range map[string]struct {
 		owner   string

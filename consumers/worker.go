@@ -216,6 +216,7 @@ func (g *Group) take(ctx, held context.Context, v view, items []lease.Item, runn
 		running.Go(func() {
 			l := g.acquire(ctx, held, item)
 			if l != nil {
+				g.alarmIfLate(item)
 				shard := listed[item.Shard]
 				from, told := l.Start().Position()
 				if !told {
@@ -226,6 +227,19 @@ func (g *Group) take(ctx, held context.Context, v view, items []lease.Item, runn
 			g.unmark(g.taking, item.Shard)
 		})
 	}
+}
+
+// alarmIfLate tells that nobody has read a shard for longer than the stream keeps
+// records: what came behind the checkpoint first may be gone, and the service goes on
+// with the oldest it has without a word. Of a range that is pending the replay tells.
+func (g *Group) alarmIfLate(item lease.Item) {
+	until, err := time.Parse(time.RFC3339Nano, item.Timeout)
+	if err != nil || g.keeps == 0 || item.Checkpoint == "" || item.Pending != nil || time.Since(until) < g.keeps {
+		return
+	}
+	g.fixed.metrics.gaps.Inc()
+	g.fixed.log.Error("nobody read a shard for longer than the stream keeps records: some may be lost",
+		"shard", item.Shard, "checkpoint", item.Checkpoint, "until", until, "retention", g.keeps)
 }
 
 func (g *Group) acquire(ctx, held context.Context, item lease.Item) *lease.Lease {

@@ -58,6 +58,8 @@ type Description struct {
 	Created time.Time // tells a stream from a later one of the same name
 	Status  string    // CREATING, ACTIVE, UPDATING or DELETING
 	Shards  int       // open ones
+	// Retention is how long the stream keeps a record; 0: the service did not say.
+	Retention time.Duration
 	// MaxRecordBytes is the largest record, data and partition key together.
 	MaxRecordBytes int64
 	// Automatic is true when the service spreads records by itself and ignores
@@ -97,6 +99,7 @@ func Describe(ctx context.Context, api describeAPI, ref Ref) (Description, error
 		Created:        s.StreamCreationTimestamp.UTC(),
 		Status:         string(s.StreamStatus),
 		Shards:         int(aws.ToInt32(s.OpenShardCount)),
+		Retention:      time.Duration(aws.ToInt32(s.RetentionPeriodHours)) * time.Hour,
 		MaxRecordBytes: defaultRecordBytes,
 		Automatic:      s.RecordDistributionStrategy == types.RecordDistributionStrategyAuto,
 	}
