@@ -10,7 +10,7 @@
 //   - Events are read in the order of their timestamps, whatever order they came in. They are seen Options.VisibilityDelay after they
 //     were answered. A page may be empty although there is more: one call reads at most Options.ScanBytes.
 //   - Memory is bounded by Options.InFlightBytes plus a sparse index: one entry of 32 bytes per 64 KiB of events, of the streams that
-//     were used since the service was opened.
+//     were used since the service was opened and of those whose group has a retention. A read copies the entries of its time range.
 //   - Operations, parameters and filter patterns it does not support are refused by name. Nothing is ignored but what the
 //     documentation says is: sequence tokens, and interleaved of FilterLogEvents.
 //

@@ -89,6 +89,10 @@ func TestATornTailIsCutOffAndTheStreamGoesOn(t *testing.T) {
 			w.start()
 			equal(t, "events", w.readAll(), test.want)
 			w.put(line(now, "three"))
+			whole := *w.groups(client.DescribeLogGroupsInput{})[0].StoredBytes
+			if info, err := os.Stat(path); err != nil || info.Size() != whole {
+				t.Errorf("%d bytes are whole, the file has %d (%v)", whole, info.Size(), err)
+			}
 			w.reopen()
 			equal(t, "events after going on", w.readAll(), append(append([]string{}, test.want...), "three"))
 			w.close()

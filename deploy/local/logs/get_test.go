@@ -151,6 +151,21 @@ func TestEventsAreSeenAfterTheVisibilityDelay(t *testing.T) {
 	equal(t, "on from the empty page", texts(w.get(client.GetLogEventsInput{StartFromHead: aws.Bool(true), NextToken: early.NextForwardToken})), []string{"one", "two"})
 }
 
+// The newest block holds only what is not seen yet, and the call may read no other: the empty page lies between the two blocks.
+func TestAnEmptyPageStandsWhereReadingStopped(t *testing.T) {
+	w := open(t, func(o *logs.Options) { o.VisibilityDelay, o.ScanBytes = 2*time.Second, 1 })
+	w.create()
+	large := strings.Repeat("x", 70<<10)
+	w.put(line(now, "one"+large))
+	w.clock.advance(3 * time.Second)
+	w.put(line(now+1, "two"+large))
+	page := w.get(client.GetLogEventsInput{})
+	equal(t, "page", texts(page), []string{})
+	equal(t, "before it", texts(w.get(client.GetLogEventsInput{NextToken: page.NextBackwardToken})), []string{"one" + large})
+	w.clock.advance(3 * time.Second)
+	equal(t, "behind it", texts(w.get(client.GetLogEventsInput{StartFromHead: aws.Bool(true), NextToken: page.NextForwardToken})), []string{"two" + large})
+}
+
 func TestExpiredEventsAreOutOfSightAndTheirFilesGo(t *testing.T) {
 	w := open(t, func(o *logs.Options) { o.SegmentBytes = 1000 })
 	w.create()
