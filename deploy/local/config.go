@@ -4,24 +4,31 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"tributary/deploy/local/logs"
 )
 
 // Config is where the endpoints keep their state and how true to the services they are.
 type Config struct {
 	// Dir holds everything; it is made when missing. Used by one process at a time.
 	Dir string `koanf:"dir" json:"dir"`
-	// Limits applies the rates of real Kinesis shards, writes and reads, and throttles above them.
+	// Limits applies the rates of real Kinesis shards, writes and reads, and of calls to CloudWatch Logs, and throttles above them.
 	Limits bool `koanf:"limits" json:"limits"`
 	// SegmentBytes is the size at which a shard's file is closed and a new one begun. Retention deletes whole files.
 	SegmentBytes int64 `koanf:"segment_bytes" json:"segment_bytes"`
-	// InFlightBytes bounds the memory of all Kinesis calls being served; further calls wait their turn.
+	// InFlightBytes bounds the memory of all Kinesis calls being served; further calls wait their turn. CloudWatch Logs has LogsInFlightBytes.
 	InFlightBytes int64 `koanf:"in_flight_bytes" json:"in_flight_bytes"`
 	// SubscriptionLife is how long a SubscribeToShard pushes before it has to be renewed. A shorter one than the service's five minutes is
 	// for tests; below 5 s it also shortens the time in which the same consumer may not subscribe to the shard again.
 	SubscriptionLife time.Duration `koanf:"subscription_life" json:"subscription_life"`
+	// LogsVisibilityDelay is how long after its answer a log event of CloudWatch Logs is seen by readers.
+	LogsVisibilityDelay time.Duration `koanf:"logs_visibility_delay" json:"logs_visibility_delay"`
 	// ShutdownTimeout is how long calls under way may take after the end was asked for; then their connections are cut.
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout" json:"shutdown_timeout"`
 }
+
+// LogsInFlightBytes bounds the memory of all CloudWatch Logs calls being served: four of the largest at once.
+const LogsInFlightBytes = 4 * logs.MinInFlightBytes
 
 // DefaultConfig keeps state in ./data, without limits.
 func DefaultConfig() Config {
@@ -50,6 +57,9 @@ func (c Config) Validate() error {
 	}
 	if c.SubscriptionLife <= 0 || c.SubscriptionLife > 5*time.Minute {
 		faults = append(faults, fmt.Errorf("subscription_life is %s: want more than 0s, at most 5m", c.SubscriptionLife))
+	}
+	if c.LogsVisibilityDelay < 0 || c.LogsVisibilityDelay > time.Hour {
+		faults = append(faults, fmt.Errorf("logs_visibility_delay is %s: want 0s to 1h", c.LogsVisibilityDelay))
 	}
 	if c.ShutdownTimeout <= 0 || c.ShutdownTimeout > time.Minute {
 		faults = append(faults, fmt.Errorf("shutdown_timeout is %s: want more than 0s, at most 1m", c.ShutdownTimeout))

@@ -1,7 +1,7 @@
 // Package local serves the AWS services Tributary needs, embedded in the process, on one port and over plain HTTP.
 //
 // The production clients talk to it unchanged; only their endpoint differs (AWS_ENDPOINT_URL). Services are told apart as the SDK
-// tells them: by the X-Amz-Target header (Kinesis_20131202.*, DynamoDB_20120810.*), and S3 by its path. Signatures are not checked.
+// tells them: by the X-Amz-Target header (Kinesis_20131202.*, DynamoDB_20120810.*, Logs_20140328.*), and S3 by its path. Signatures are not checked.
 // What the endpoints do not support they refuse loudly, naming it; nothing is ignored.
 //
 // State lives under one directory, which a lock keeps to one process. A write is in the file before it is answered: it survives

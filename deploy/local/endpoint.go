@@ -16,6 +16,7 @@ import (
 	"tributary/deploy/local/dynamodb"
 	"tributary/deploy/local/fault"
 	"tributary/deploy/local/kinesis"
+	"tributary/deploy/local/logs"
 	"tributary/deploy/local/s3"
 )
 
@@ -84,6 +85,19 @@ func (e *Endpoint) openServices() error {
 	}
 	e.targets["DynamoDB_20120810"] = tables
 	e.stores = append(e.stores, tables)
+	groups, err := logs.Open(filepath.Join(e.cfg.Dir, "logs"), logs.Options{
+		Faults:          e.faults,
+		Limits:          e.cfg.Limits,
+		VisibilityDelay: e.cfg.LogsVisibilityDelay,
+		SegmentBytes:    e.cfg.SegmentBytes,
+		InFlightBytes:   LogsInFlightBytes,
+		Log:             e.log,
+	})
+	if err != nil {
+		return err
+	}
+	e.targets["Logs_20140328"] = groups
+	e.stores = append(e.stores, groups)
 	objects, err := s3.Open(filepath.Join(e.cfg.Dir, "s3"), e.faults)
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	tables "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -52,11 +54,44 @@ func fill(t *testing.T, srv *localtest.Server) {
 	}
 }
 
+// fillLogs is apart from fill: a directory without logs stays as older versions know it.
+func fillLogs(t *testing.T, srv *localtest.Server) *cloudwatchlogs.Client {
+	t.Helper()
+	groups := cloudwatchlogs.NewFromConfig(srv.AWS)
+	if _, err := groups.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String(name)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := groups.CreateLogStream(t.Context(), &cloudwatchlogs.CreateLogStreamInput{LogGroupName: aws.String(name), LogStreamName: aws.String("shard")}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := groups.PutLogEvents(t.Context(), &cloudwatchlogs.PutLogEventsInput{LogGroupName: aws.String(name), LogStreamName: aws.String("shard"),
+		LogEvents: []logtypes.InputLogEvent{{Timestamp: aws.Int64(time.Now().UnixMilli()), Message: aws.String("event")}}})
+	if err != nil || out.RejectedLogEventsInfo != nil {
+		t.Fatal(out, err)
+	}
+	return groups
+}
+
+func TestLogsShareThePortAndSurviveARestart(t *testing.T) {
+	srv := localtest.Start(t, localtest.WithLogsVisibilityDelay(time.Millisecond))
+	fill(t, srv)
+	if _, err := os.Stat(filepath.Join(srv.Config.Dir, "logs")); !os.IsNotExist(err) {
+		t.Errorf("the directory of logs that nobody uses: %v", err)
+	}
+	groups := fillLogs(t, srv)
+	srv.Restart()
+	in := &cloudwatchlogs.GetLogEventsInput{LogGroupName: aws.String(name), LogStreamName: aws.String("shard")}
+	out, err := groups.GetLogEvents(t.Context(), in)
+	if err != nil || len(out.Events) != 1 || *out.Events[0].Message != "event" {
+		t.Errorf("events: %+v, %v", out, err)
+	}
+}
+
 func item(id string) map[string]tables.AttributeValue {
 	return map[string]tables.AttributeValue{"ShardID": &tables.AttributeValueMemberS{Value: id}}
 }
 
-func TestThreeServicesShareOnePortAndSurviveARestart(t *testing.T) {
+func TestServicesShareOnePortAndSurviveARestart(t *testing.T) {
 	srv := localtest.Start(t)
 	fill(t, srv)
 	srv.Restart()
@@ -106,6 +141,11 @@ func TestAFaultRuleReachesTheServiceItNames(t *testing.T) {
 		},
 	}
 	srv.AWS.RetryMaxAttempts = 1
+	fillLogs(t, srv)
+	calls["logs"] = func() error {
+		_, err := cloudwatchlogs.NewFromConfig(srv.AWS).DescribeLogGroups(t.Context(), nil)
+		return err
+	}
 	for service, call := range calls {
 		if err := srv.Faults.Replace([]fault.Rule{{Service: service, Action: fault.Throttle, Count: 1}}); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 
 	"go.uber.org/fx"
+
+	"tributary/deploy/local"
 )
 
 // MemoryConfig bounds the process as a whole.
@@ -40,8 +42,8 @@ func ForwarderMemory(s *Settings) int64 {
 // LakeMemory is what reading takes, sinks included, and flushing them.
 func LakeMemory(s *Settings) int64 { return s.Lake.Group.MemoryBytes() + s.Lake.EncodeBytes }
 
-// EndpointsMemory is that of the Kinesis calls being served, by far the most.
-func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes }
+// EndpointsMemory is that of the calls being served by Kinesis and CloudWatch Logs, by far the most.
+func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes + local.LogsInFlightBytes }
 
 // LimitMemory tells the collector the bounds of the components that run. Without
 // it the heap grows to twice what they hold before anything is collected.

@@ -31,6 +31,7 @@ func sentences() map[string][]string {
 		"Kinesis":  kinesisSuite.sentences(),
 		"DynamoDB": dynamodbSuite.sentences(),
 		"S3":       s3Suite.sentences(),
+		"Logs":     logsSuite.sentences(),
 	}
 }
 

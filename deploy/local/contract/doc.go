@@ -4,7 +4,7 @@
 // Words: a case is one sentence about a service and what proves it; a server is an implementation under judgement; a difference is a
 // case in which a server does not do what the sentence says.
 //
-// Kinesis is asked of local, kinesis-local and aws; DynamoDB of local, dynalite and aws; S3 of local, versitygw and aws:
+// Kinesis is asked of local, kinesis-local and aws; DynamoDB of local, dynalite and aws; S3 of local, versitygw and aws; Logs of local and aws:
 //
 //   - local runs always, in process.
 //   - kinesis-local, dynalite and versitygw run when TRIBUTARY_CONTRACT_SERVERS names the directory with their node_modules and bin;

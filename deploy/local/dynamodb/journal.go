@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"tributary/deploy/local/disk"
 )
 
 // A journal is a magic line, then frames: length and CRC-32C of the payload,
@@ -178,7 +180,7 @@ func writeJournal(path string, entries func(yield func(entry) bool)) (*journal, 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write journal: %w", err), file.Close())
 	}
-	return &journal{path: path, file: file, size: size, compact: max(minCompaction, 4*size)}, syncDir(filepath.Dir(path))
+	return &journal{path: path, file: file, size: size, compact: max(minCompaction, 4*size)}, disk.SyncDir(filepath.Dir(path))
 }
 
 func writeEntries(file *os.File, entries func(yield func(entry) bool)) (int64, error) {
@@ -218,12 +220,4 @@ func (j *journal) append(e entry) error {
 	}
 	j.size += int64(len(frame))
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("sync directory: %w", err)
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"tributary/deploy/local/disk"
 )
 
 // definition is what a table was created with, as the journal keeps it.
@@ -48,7 +50,7 @@ func createTable(dir string, d definition) (*table, error) {
 		return nil, fmt.Errorf("create table: %w", err)
 	}
 	t.journal = j
-	return t, syncDir(filepath.Dir(dir))
+	return t, disk.SyncDir(filepath.Dir(dir))
 }
 
 // openTable reads a table back. A directory without a journal is the leaving of

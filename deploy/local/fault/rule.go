@@ -32,7 +32,7 @@ const (
 )
 
 // Services are the names that Rule.Service may take, "" and "*" apart.
-var Services = []string{"kinesis", "dynamodb", "s3"}
+var Services = []string{"kinesis", "dynamodb", "s3", "logs"}
 
 // maxDelay bounds Rule.Delay: a waiting call holds its body in memory.
 const maxDelay = 10 * time.Minute

@@ -3,6 +3,8 @@ package kinesis
 import (
 	"encoding/binary"
 	"hash/crc32"
+
+	"tributary/deploy/local/awsjson"
 )
 
 // An event stream is a row of messages in the framing application/vnd.amazon.eventstream: the lengths of the message and of its
@@ -15,12 +17,12 @@ const (
 )
 
 var (
-	initialHeaders = headers(":message-type", "event", ":event-type", "initial-response", ":content-type", contentType)
-	eventHeaders   = headers(":message-type", "event", ":event-type", "SubscribeToShardEvent", ":content-type", contentType)
+	initialHeaders = headers(":message-type", "event", ":event-type", "initial-response", ":content-type", awsjson.ContentType)
+	eventHeaders   = headers(":message-type", "event", ":event-type", "SubscribeToShardEvent", ":content-type", awsjson.ContentType)
 )
 
 func exceptionHeaders(code string) []byte {
-	return headers(":message-type", "exception", ":exception-type", code, ":content-type", contentType)
+	return headers(":message-type", "exception", ":exception-type", code, ":content-type", awsjson.ContentType)
 }
 
 // headers writes names and values in turn.

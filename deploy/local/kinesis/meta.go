@@ -2,10 +2,11 @@ package kinesis
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"tributary/deploy/local/disk"
 )
 
 const (
@@ -68,7 +69,7 @@ func (m streamMeta) save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write stream metadata: %w", err)
 	}
-	if err := replaceFile(filepath.Join(dir, metaFile), text); err != nil {
+	if err := disk.ReplaceFile(filepath.Join(dir, metaFile), text); err != nil {
 		return fmt.Errorf("write stream metadata: %w", err)
 	}
 	return nil
@@ -87,33 +88,4 @@ func loadMeta(dir string) (streamMeta, error) {
 		return streamMeta{}, fmt.Errorf("read stream metadata in %s: version %d, this program reads 1 to %d", dir, m.Version, metaVersion)
 	}
 	return m, nil
-}
-
-// replaceFile leaves the old content or the new one, also after a power cut.
-func replaceFile(path string, content []byte) error {
-	temp := path + ".tmp"
-	f, err := os.Create(temp)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(temp))
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

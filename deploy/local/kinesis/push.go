@@ -41,12 +41,12 @@ func (s *subscription) serve(w http.ResponseWriter) {
 	if err == nil || errors.Is(err, errEnded) || errors.Is(err, errClientGone) || errors.Is(err, context.Canceled) {
 		return
 	}
-	refused := &apiError{"InternalFailureException", "the local endpoint failed: " + err.Error()}
+	refused := &apiError{Code: "InternalFailureException", Message: "the local endpoint failed: " + err.Error()}
 	if !errors.As(err, &refused) {
 		s.svc.opts.Log.Error("subscription failed", "stream", s.stream.meta.Name, "shard", s.shard.meta.ID, "err", err)
 	}
-	text, _ := json.Marshal(map[string]string{"message": refused.message}) // strings always marshal
-	_ = out.message(exceptionHeaders(refused.code), text)                  // the client may have left
+	text, _ := json.Marshal(map[string]string{"message": refused.Message}) // strings always marshal
+	_ = out.message(exceptionHeaders(refused.Code), text)                  // the client may have left
 }
 
 // push writes events until the shard ends (nil), the client is gone, or the subscription is ended, with the reason.
@@ -87,13 +87,13 @@ func (s *subscription) payOff() error {
 func (s *subscription) admits(now time.Time) bool {
 	s.pushed.mu.Lock()
 	defer s.pushed.mu.Unlock()
-	return !s.svc.opts.Limits || s.pushed.bytes.takes(0, now)
+	return !s.svc.opts.Limits || s.pushed.bytes.Takes(0, now)
 }
 
 func (s *subscription) pay(bytes int) {
 	s.pushed.mu.Lock()
 	defer s.pushed.mu.Unlock()
-	s.pushed.bytes.take(float64(bytes))
+	s.pushed.bytes.Take(float64(bytes))
 }
 
 // wait waits at the tip until there is something to push or a heartbeat is due.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -17,6 +16,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"tributary/deploy/local/awsjson"
 	"tributary/deploy/local/fault"
 )
 
@@ -24,8 +24,7 @@ const (
 	streamPrefix = "stream-" // so that a stream named ".." stays a directory of ours
 	sweptPrefix  = "swept-"  // being made or deleted; removed at open
 
-	contentType = "application/x-amz-json-1.1"
-	target      = "Kinesis_20131202."
+	target = "Kinesis_20131202."
 
 	// maxBody bounds a request: 10 MiB of records in base64, 500 keys of 1 KiB escaped at worst six-fold, and names.
 	maxBody = 20 << 20
@@ -202,14 +201,14 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 		if refused := (*apiError)(nil); !errors.As(err, &refused) {
 			s.opts.Log.Error("call failed", "service", "kinesis", "operation", operation(r), "err", err)
 		}
-		writeError(w, err)
+		awsjson.WriteError(w, err)
 		return
 	}
 	if c.opened != nil {
 		c.opened.serve(w)
 		return
 	}
-	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Type", awsjson.ContentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	_, _ = w.Write(answer) // the client may have left
 }
@@ -230,29 +229,11 @@ func (s *Service) answer(c *call, r *http.Request) ([]byte, error) {
 			return nil, err
 		}
 	}
-	body, err := readBody(r.Body, r.ContentLength, limit)
+	body, err := awsjson.ReadBody(r.Body, r.ContentLength, limit, codeValidation)
 	if err != nil {
 		return nil, err
 	}
 	return op.serve(c, body)
-}
-
-func readBody(r io.Reader, size, limit int64) ([]byte, error) {
-	buf := make([]byte, 0, min(max(size, 0), limit)+512) // io.ReadAll would grow it a dozen times
-	for {
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch {
-		case int64(len(buf)) > limit:
-			return nil, validation("request body is larger than %d bytes", limit)
-		case err == io.EOF:
-			return buf, nil
-		case err != nil:
-			return nil, refuse("SerializationException", "read request body: %v", err)
-		case len(buf) == cap(buf):
-			buf = append(buf, 0)[:len(buf)]
-		}
-	}
 }
 
 // sweep looks for expired files, once in sweepEvery, in the goroutine of whichever call comes then.

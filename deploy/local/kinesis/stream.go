@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tributary/deploy/local/disk"
 )
 
 // reopenGap is how many numbers are left out at each open, so that numbers lost with the kernel's buffers in a power cut are not
@@ -72,7 +74,7 @@ func createStream(opts *Options, root string, meta streamMeta, shards int) (_ *s
 		return nil, fmt.Errorf("create stream: %w", err)
 	}
 	st.move(dir)
-	return st, syncDir(root)
+	return st, disk.SyncDir(root)
 }
 
 // move tells everybody the stream's final directory. Open files follow a rename by themselves.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"tributary/deploy/local/disk"
 )
 
 const (
@@ -107,7 +109,7 @@ func (c *call) deleteStream(in deleteStreamInput) (none, error) {
 	}
 	c.svc.mu.Unlock()
 	st.subscriptions.end(anySubscription, noStream(st.meta.Name))
-	if err := errors.Join(st.close(), syncDir(c.svc.dir), os.RemoveAll(doomed)); err != nil {
+	if err := errors.Join(st.close(), disk.SyncDir(c.svc.dir), os.RemoveAll(doomed)); err != nil {
 		return none{}, fmt.Errorf("delete stream: %w", err)
 	}
 	return none{}, nil

@@ -6,6 +6,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"tributary/deploy/local/rate"
 )
 
 const (
@@ -106,9 +108,9 @@ type subscribed struct {
 type pushed struct {
 	current *subscription // nil: it has ended
 	since   time.Time     // of the last successful call
-	calls   bucket
+	calls   rate.Bucket
 	mu      sync.Mutex // guards bytes
-	bytes   bucket
+	bytes   rate.Bucket
 }
 
 // subscriptions are those of one stream. Its methods may be called from any goroutine.
@@ -134,12 +136,12 @@ func (r *subscriptions) admit(s *subscription, opts *Options, now time.Time) err
 	key := subscribed{s.consumer, s.shard.meta.ID}
 	p := r.known[key]
 	if p == nil {
-		p = &pushed{calls: bucket{rate: subscribesPerSecond}, bytes: bucket{rate: readBytesPerSecond}}
+		p = &pushed{calls: rate.Bucket{Rate: subscribesPerSecond}, bytes: rate.Bucket{Rate: readBytesPerSecond}}
 	}
-	if opts.Limits && !p.calls.takes(1, now) {
+	if opts.Limits && !p.calls.Takes(1, now) {
 		return limitExceeded("Rate exceeded for consumer %s and shard %s in stream %s under account %s.", s.consumer.Name, s.shard.meta.ID, s.stream.meta.Name, accountID)
 	}
-	p.calls.take(1)
+	p.calls.Take(1)
 	if !p.since.IsZero() && now.Sub(p.since) < again {
 		return inUse("Another active subscription exists for this consumer: consumer %s, shard %s, stream %s, account %s.", s.consumer.Name, s.shard.meta.ID, s.stream.meta.Name, accountID)
 	}

@@ -1,16 +1,15 @@
 package kinesis
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
+
+	"tributary/deploy/local/awsjson"
 )
 
 // An op serves one operation. puts marks those with large requests.
@@ -63,20 +62,7 @@ func small[In, Out any](f func(*call, In) (Out, error)) func(*call, []byte) ([]b
 }
 
 // decode refuses every parameter that In does not name: what is not implemented must not be ignored.
-func decode(body []byte, in any) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(in); err != nil {
-		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			return unsupported("parameter %s", name)
-		}
-		return refuse("SerializationException", "%v", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return refuse("SerializationException", "want one JSON object and nothing behind it")
-	}
-	return nil
-}
+func decode(body []byte, in any) error { return awsjson.Decode(body, in, codeValidation) }
 
 // A timestamp travels as seconds with a fraction; the service keeps milliseconds.
 type timestamp int64

@@ -47,6 +47,11 @@ func WithSubscriptionLife(d time.Duration) Option {
 	return func(c *local.Config) { c.SubscriptionLife = d }
 }
 
+// WithLogsVisibilityDelay hides log events from readers for d.
+func WithLogsVisibilityDelay(d time.Duration) Option {
+	return func(c *local.Config) { c.LogsVisibilityDelay = d }
+}
+
 // Start runs the endpoints on a free port of 127.0.0.1 until the test ends.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
