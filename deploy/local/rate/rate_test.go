@@ -28,7 +28,9 @@ func TestCallsAreCountedByOperation(t *testing.T) {
 	if !calls.Take("a", 1, at) || calls.Take("a", 1, at) || !calls.Take("b", 1, at) || !calls.Take("a", 1, at.Add(time.Second)) {
 		t.Error("want one call a second of each operation")
 	}
-	if none := (*rate.Calls)(nil); !none.Take("a", 1, at) || !none.Take("a", 1, at) {
-		t.Error("nil limits nothing")
+	for range 2 {
+		if !(*rate.Calls)(nil).Take("a", 1, at) {
+			t.Error("nil limits nothing")
+		}
 	}
 }
