@@ -31,9 +31,9 @@ type Config struct {
 	RowGroupBytes int64 `koanf:"row_group_bytes" json:"row_group_bytes"`
 	// PageBytes close a page of one column.
 	PageBytes int64 `koanf:"page_bytes" json:"page_bytes"`
-	// EncodeBytes bounds what all shards together encode and upload at a time. Half of
-	// it at most are lines in the clear: a range with more of them is decoded several
-	// times. A flush that needs more goes alone.
+	// EncodeBytes bounds what all shards together encode and upload at a time. Two
+	// thirds of it at most are lines in the clear: a range with more of them is decoded
+	// several times. A flush that needs more goes alone.
 	EncodeBytes     int64 `koanf:"encode_bytes" json:"encode_bytes"`
 	objects.Options `koanf:",squash"`
 }
@@ -55,7 +55,7 @@ func DefaultConfig() Config {
 		// 32 MiB of lines are what a shard brings in five minutes at 0.1 MB/s, or in six
 		// seconds at its limit; the object that grows beside them takes a quarter of its
 		// lines at most, being there twice for a while.
-		EncodeBytes: 64 << 20,
+		EncodeBytes: 48 << 20,
 		Options:     objects.DefaultOptions(),
 	}
 }

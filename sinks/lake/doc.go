@@ -44,7 +44,7 @@
 // # Memory
 //
 // A sink keeps records as they came, compressed, and where each of their rows
-// belongs; the engine bounds that by Size. A flush decodes records again, half of
-// Config.EncodeBytes at a time, and encodes one partition at a time; all sinks
-// together share EncodeBytes.
+// belongs; the engine bounds that by Size. A flush decodes records again, two
+// thirds of Config.EncodeBytes at a time, and encodes one partition at a time; all
+// sinks together share EncodeBytes.
 package lake

@@ -277,7 +277,7 @@ func TestEveryValueIsReadBackByAnotherLibrary(t *testing.T) {
 func TestARangeLargerThanTheEncodingBudgetIsEncodedInPieces(t *testing.T) {
 	cfg, b := config(), newBucket()
 	cfg.EncodeBytes = 16 << 20
-	batches := traffic(6_000)
+	batches := traffic(9_000)
 	for _, batch := range batches {
 		for i := range batch.Events {
 			if e := &batch.Events[i]; e.Kind == schema.KindRaw {

@@ -148,15 +148,15 @@ func (s *Sink) placeMissing(ctx context.Context, r stream.Range) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	half := s.lake.cfg.EncodeBytes / 2
-	budget, err := s.lake.reserve(ctx, min(half, total)+largest/usualCompression+encodeCharge)
+	inClear := s.lake.cfg.EncodeBytes / 3 * 2
+	budget, err := s.lake.reserve(ctx, min(inClear, total)+largest/usualCompression+encodeCharge)
 	if err != nil {
 		return err
 	}
 	defer budget.shrink(0)
 	lines := &loader{decoder: schema.NewDecoder()}
 	var e *encoder
-	for rest := cut(missing, half); len(rest) > 0; rest = rest[1:] {
+	for rest := cut(missing, inClear); len(rest) > 0; rest = rest[1:] {
 		rows := rest[0].rows()
 		loaded, err := lines.load(s.pending.records, rows)
 		if err != nil {
