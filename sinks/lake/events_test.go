@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -73,19 +72,22 @@ func event(kind schema.Kind, at time.Time, service, line string) schema.Event {
 
 func appendAll(t testing.TB, s *lake.Sink, batches []stream.Batch) {
 	t.Helper()
+	encoder := schema.NewEncoder() // some tests have a record for each event
 	for _, b := range batches {
-		if err := s.Append(asRead(t, b)); err != nil {
+		if err := s.Append(asReadBy(t, encoder, b)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// encoders are kept: some tests have a record for each event.
-var encoders = sync.Pool{New: func() any { return schema.NewEncoder() }}
-
 // asRead gives a batch the record that it would have been decoded from, before what
 // is missing of its indexes was dropped.
 func asRead(t testing.TB, b stream.Batch) stream.Batch {
+	t.Helper()
+	return asReadBy(t, schema.NewEncoder(), b)
+}
+
+func asReadBy(t testing.TB, encoder *schema.Encoder, b stream.Batch) stream.Batch {
 	t.Helper()
 	if b.Record != nil || len(b.Events) == 0 {
 		return b
@@ -97,8 +99,6 @@ func asRead(t testing.TB, b stream.Batch) stream.Batch {
 		}
 		all = append(all, e)
 	}
-	encoder := encoders.Get().(*schema.Encoder)
-	defer encoders.Put(encoder)
 	data, err := encoder.Append(nil, &schema.Batch{Epoch: b.Epoch, Lane: b.Lane, Events: all})
 	if err != nil {
 		t.Fatal(err)

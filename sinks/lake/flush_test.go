@@ -640,3 +640,40 @@ func TestConfigurationFaultsAreToldTogether(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A label and a member of the line may have one name: engines refuse a map with a key
+// twice.
+func TestALabelStandsBesideAMemberOfItsName(t *testing.T) {
+	b := newBucket()
+	e := event(schema.KindApp, noon, "s", `{"label.team":"of the line","label.team~":"too"}`)
+	e.Origin.Labels = []schema.Label{{Name: "team", Value: "of the container"}, {Name: "zone", Value: "a"}}
+	if err := flushAll(t.Context(), t, newLake(t, config(), b), []stream.Batch{record(1, e)}, rangeOf(1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	rows := readObject(t, b.keys()[1], b.content(b.keys()[1]))
+	want := map[string]string{"team": "of the line", "team~": "too", "team~~": "of the container", "zone": "a"}
+	if len(rows) != 1 || rows[0].line != string(e.Line) || !maps.Equal(rows[0].labels, want) {
+		t.Errorf("rows %+v", rows)
+	}
+}
+
+// Names of services are data too: they count toward what a sink says it holds.
+func TestNamesOfServicesAreHeldWithinSize(t *testing.T) {
+	cfg := config()
+	cfg.Template = "kind={kind}/service={service}/dt={date}"
+	s := open(t, newLake(t, cfg, newBucket()))
+	size := func(name func(int) string) int64 {
+		before := s.Size()
+		var events []schema.Event
+		for i := range 1000 {
+			events = append(events, event(schema.KindRaw, noon, name(i), "x"))
+		}
+		appendAll(t, s, []stream.Batch{record(int(before%1000)+1, events...)})
+		return s.Size() - before
+	}
+	one := size(func(int) string { return "condor" })
+	many := size(func(i int) string { return fmt.Sprintf("%0100d", i) })
+	if many < one+1000*2*(100+256) {
+		t.Errorf("1000 services hold %d bytes, one %d", many, one)
+	}
+}

@@ -18,6 +18,8 @@ const (
 	// own bytes, with the slices' growth.
 	rowBytes    = 48
 	recordBytes = 192
+	// nameBytes is what a service's or a partition's name costs beside its letters.
+	nameBytes = 256
 )
 
 // row is an event that waits for the flush. Its line is in its record.
@@ -85,6 +87,7 @@ type pending struct {
 	byPath     map[string]*partition
 	services   []string
 	numbers    map[string]uint32 // of services
+	names      int64             // bytes: of services and partitions
 	rows       int64
 	lines      int64 // bytes
 	late       int64
@@ -113,10 +116,11 @@ func (p *pending) add(b stream.Batch) int64 {
 		return 0
 	}
 	p.records = append(p.records, record{b.Sequence, b.Arrival, bytes.Clone(b.Record)})
+	names := p.names
 	for i := range b.Events {
 		p.addEvent(&b.Events[i], b.Arrival.UnixNano())
 	}
-	return recordBytes + int64(len(b.Record)) + int64(len(b.Events))*rowBytes
+	return recordBytes + int64(len(b.Record)) + int64(len(b.Events))*rowBytes + p.names - names
 }
 
 func (p *pending) addEvent(e *schema.Event, arrival int64) {
@@ -153,6 +157,7 @@ func (p *pending) service(name string) uint32 {
 		p.numbers[text] = n
 	}
 	p.numbers[name] = n
+	p.names += nameBytes + int64(len(name)+len(text))
 	return n
 }
 
@@ -175,6 +180,7 @@ func (p *pending) partition(at place) *partition {
 		p.partitions = append(p.partitions, to)
 	}
 	p.byPlace[at] = to
+	p.names += nameBytes + int64(len(path))
 	return to
 }
 
