@@ -79,10 +79,15 @@ type shard struct {
 	id       stream.ShardID
 	lease    holding
 	open     func(from stream.Position) (reader, error)
-	start    stream.Position // where to begin without a checkpoint
-	parents  []lease.Place   // the final maps to begin with, without a checkpoint
+	poll     func(from stream.Position) (reader, error) // open, without fan-out
+	start    stream.Position                            // where to begin without a checkpoint
+	reset    bool                                       // start is where a reset put it
+	parents  []lease.Place                              // the final maps to begin with, without a checkpoint
 	progress progress
 	log      *slog.Logger
+	// unsettled: this or an earlier life may have delivered more than the checkpoint
+	// says. Never in a group with two phases.
+	unsettled bool
 
 	// One life: from opening to the end or the next failure.
 	reader  reader
@@ -182,6 +187,9 @@ func (s *shard) live(reading, held context.Context) (err error) {
 		}
 	}
 	if err := s.begin(held, s.plan.text, s.from()); err != nil {
+		return err
+	}
+	if err := s.revisit(reading); err != nil || reading.Err() != nil {
 		return err
 	}
 	s.progress.set(StateReading, nil)
