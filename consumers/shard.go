@@ -59,6 +59,7 @@ type plan struct{ text, hash string }
 
 // fixed is what all shards of a worker share.
 type fixed struct {
+	group   string
 	policy  Policy // with the range_bytes of the group
 	entries int    // de-duplication map, of the group
 	dest    Destination
@@ -321,6 +322,10 @@ func (s *shard) append(b stream.Batch) error {
 	s.metrics.bytes.add(int(b.Bytes))
 	s.metrics.events.add(len(b.Events))
 	s.metrics.rejects.add(len(b.Rejects))
+	if b.To != "" && b.To != s.group {
+		s.metrics.elsewhere.Add(float64(len(b.Events)))
+		b.Events = nil
+	}
 	b.Duplicates = s.marks.drop(&b)
 	s.metrics.duplicates.add(b.Duplicates)
 	if err := s.sink.Append(b); err != nil {

@@ -205,6 +205,7 @@ func (r *Reader) decode(sequence SequenceNumber, record *types.Record) Batch {
 		Arrival:  arrival,
 		Epoch:    decoded.Epoch,
 		Lane:     decoded.Lane,
+		To:       decoded.To,
 		Events:   decoded.Events,
 		Rejects:  rejects,
 		Record:   record.Data,
