@@ -193,3 +193,50 @@ func compare(t *testing.T, what string, got, want map[string]bool) {
 		t.Errorf("%s: %d lines are missing and %d too many, of %d", what, missing, more, len(want))
 	}
 }
+
+// prompt notes how long after its first record a range is flushed.
+type prompt struct {
+	heir
+	since time.Time
+	waits *[]time.Duration
+}
+
+func (p *prompt) Append(b stream.Batch) error {
+	if p.since.IsZero() {
+		p.since = time.Now()
+	}
+	return p.heir.Append(b)
+}
+
+func (p *prompt) Flush(ctx context.Context, r stream.Range) error {
+	*p.waits = append(*p.waits, time.Since(p.since))
+	p.since = time.Time{}
+	return p.heir.Flush(ctx, r)
+}
+
+func TestAQuietShardFlushesWhenItsRangeIsOldNotWhenTheNextRecordComes(t *testing.T) {
+	inBubble(t, 1, func(b *bubble) {
+		o := &told{delivered: map[string]int{}, appended: map[string]bool{}}
+		var waits []time.Duration
+		cfg := bubbleConfig("w")
+		cfg.Policy.TwoPhase, cfg.Policy.MaxAge = false, 200*time.Millisecond
+		w := b.startInto(cfg, consumers.Destination{Name: "told", Plan: "p", Open: func(context.Context, stream.ShardID, string) (consumers.Sink, error) {
+			return &prompt{heir: heir{told: o}, waits: &waits}, nil
+		}})
+		for range 5 {
+			b.site.send(1)
+			time.Sleep(5 * time.Second)
+		}
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
+		for _, wait := range waits {
+			if wait > 250*time.Millisecond {
+				t.Errorf("a range waited %v", wait)
+			}
+		}
+		if len(waits) < 5 {
+			t.Errorf("%d flushes", len(waits))
+		}
+	})
+}

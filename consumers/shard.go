@@ -12,10 +12,10 @@ import (
 	"tributary/stream"
 )
 
-// reader hands out the records of one shard: Await says what the next one may
-// decode to, Next decodes it. *stream.Reader.
+// reader hands out the records of one shard: Await waits, until then at most, and says
+// what the next one may decode to, Next decodes it. *stream.Reader.
 type reader interface {
-	Await(ctx context.Context) (bytes int64, err error)
+	Await(ctx context.Context, until time.Time) (bytes int64, err error)
 	Next(ctx context.Context) (stream.Batch, error)
 	Close()
 	Behind() time.Duration
@@ -247,7 +247,7 @@ func (s *shard) read(reading, held context.Context) error {
 		if err := s.flushIfDue(held); err != nil {
 			return err
 		}
-		need, err := s.reader.Await(reading)
+		need, err := s.reader.Await(reading, s.due())
 		switch {
 		case errors.Is(err, stream.ErrShardClosed):
 			return s.end(held)
@@ -268,6 +268,14 @@ func (s *shard) read(reading, held context.Context) error {
 			return s.finish(held)
 		}
 	}
+}
+
+// due is when the range has waited long enough; zero if there is none.
+func (s *shard) due() time.Time {
+	if s.span.empty() {
+		return time.Time{}
+	}
+	return s.span.since.Add(s.policy.MaxAge)
 }
 
 // take appends one record of at most need bytes, after the flush that makes room
