@@ -22,14 +22,16 @@
 //     is twice there, is named v or breaks the naming rule: 422, and the message names the row, counted from 0.
 //   - The scope of ids (the account), the answer to a known one (200), and that an import without an id is never compared with others,
 //     although its answer gives the MD5 for the id as the service's does.
-//   - A schema names a table's first 512 columns, without time, as long, double or string; a boolean or nested value counts as string. A column
-//     that comes with values of two types is a string in the schema; its values are stored as they came.
+//   - A schema names a table's first 512 columns, without time, as long, double or string; a boolean or nested value counts as string.
+//     A column that comes with values of two types is a string in the schema; its values are stored as they came.
 //   - A database name is of 3 to 255 characters where the service's message says 256: a directory's name has no more. A wrong
 //     name is told when something is created; in any other request it is something that does not exist.
-//   - last_log_timestamp is null. estimated_storage_size is the size of the table's files. Tail gives rows as maps, in the order of their imports.
+//   - last_log_timestamp is null. estimated_storage_size is the size of the table's files. Tail gives rows as maps, in the order of
+//     their imports. A table that is missing is told in the words of a missing database.
 //   - Keys: any, or Options.APIKeys; a wrong one gets 401. One of Options.WriteOnlyKeys may only import; all else gets 403.
 //
 // Words: an import is one request that brings rows; a stamp is the milliseconds in which something was made, each given once.
 //
-// Databases and tables are directories; deleting one is for whoever may do so while nobody has the directory open. Faults are injected through a fault.Set under the service name "td".
+// Databases and tables are directories, to be deleted while nobody has theirs open. Faults are injected through a fault.Set under the
+// service name "td", with the names of operations that this package gives.
 package treasuredata

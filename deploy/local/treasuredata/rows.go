@@ -20,11 +20,11 @@ type rows struct {
 	*schema
 	packed []byte
 	line   line
-	seen   map[string]struct{}
+	seen   map[string]*int64 // a column and the row it was last in, counted from 1
 }
 
 func newRows(opts *Options) *rows {
-	return &rows{opts: opts, schema: newSchema(nil), line: line{max: int(opts.RowBytes)}, seen: make(map[string]struct{})}
+	return &rows{opts: opts, schema: newSchema(nil), line: line{max: int(opts.RowBytes)}, seen: make(map[string]*int64)}
 }
 
 // errWrite tells an error of the disk from one of the body.
@@ -88,7 +88,7 @@ func (d *rows) told(err error) error {
 	case errors.Is(err, errTooMuch):
 		return refuse(http.StatusRequestEntityTooLarge, "the body is larger than %d bytes when it is unpacked", d.opts.DecodedBytes)
 	}
-	return refuse(http.StatusBadRequest, "row %d is not to be read, the body is torn or no gzip over msgpack: %v", d.count, err)
+	return refuse(http.StatusBadRequest, "the body is torn or is no gzip over msgpack, in row %d or behind it: %v", d.count, err)
 }
 
 // write makes the packed row a line.
@@ -100,7 +100,9 @@ func (d *rows) write() error {
 	if int64(n) > int64(d.opts.RowColumns) {
 		return refuse(http.StatusUnprocessableEntity, "row %d has %d columns: allowed are %d", d.count, n, d.opts.RowColumns)
 	}
-	clear(d.seen)
+	if len(d.seen) > d.opts.RowColumns {
+		clear(d.seen) // rows that share no columns
+	}
 	d.line.text = append(d.line.text[:0], '{')
 	for i := range n {
 		if i > 0 {
@@ -110,7 +112,7 @@ func (d *rows) write() error {
 			return err
 		}
 	}
-	if _, ok := d.seen["time"]; !ok {
+	if row := d.seen["time"]; row == nil || *row != d.count+1 {
 		return refuse(http.StatusUnprocessableEntity, "row %d has no time: want an integer, unix seconds", d.count)
 	}
 	d.line.text = append(d.line.text, '}', '\n')
@@ -130,15 +132,13 @@ func (d *rows) column(packed []byte) (rest []byte, err error) {
 		return nil, err
 	}
 	shown := name[:min(len(name), 64)]
-	if _, ok := d.seen[string(name)]; ok {
-		return nil, refuse(http.StatusUnprocessableEntity, "row %d has the column %q twice", d.count, shown)
-	}
-	d.seen[string(name)] = struct{}{}
 	kind := kindOf(value)
 	switch {
 	case !isColumn(name):
 		return nil, refuse(http.StatusUnprocessableEntity,
 			"row %d has the column %q: want a name of 1 to %d of a-z, 0-9 and _ that begins with no digit and is not v", d.count, shown, maxColumn)
+	case d.twice(name):
+		return nil, refuse(http.StatusUnprocessableEntity, "row %d has the column %q twice", d.count, shown)
 	case string(name) == "time" && kind != typeLong:
 		return nil, refuse(http.StatusUnprocessableEntity, "row %d has a time of type %s: want an integer, unix seconds", d.count, msgp.NextType(value))
 	case string(name) != "time" && kind != "":
@@ -154,6 +154,18 @@ func (d *rows) column(packed []byte) (rest []byte, err error) {
 		}
 	}
 	return rest, err
+}
+
+// twice tells whether this row has had the column before.
+func (d *rows) twice(name []byte) bool {
+	row, ok := d.seen[string(name)]
+	if !ok {
+		row = new(int64)
+		d.seen[string(name)] = row
+	}
+	again := *row == d.count+1
+	*row = d.count + 1
+	return again
 }
 
 // packer takes the packed row, up to the limit.
