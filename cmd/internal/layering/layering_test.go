@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"sinks/objects":    {},
 	"sinks/lake":       {"schema", "schema/columns", "stream", "sinks/objects"},
 	"sinks/rejects":    {"schema", "stream", "sinks/objects"},
+	"sinks/cloudwatch": {"schema", "schema/filter", "stream", "sinks/rejects"},
 	"cmd":              {"schema", "schema/columns", "schema/filter", "stream", "consumers", "sinks", "cmd", "deploy/local"},
 	"deploy/local":     {"deploy/local"},
 }
