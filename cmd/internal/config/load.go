@@ -193,15 +193,15 @@ func didYouMean(known map[string]reflect.Type, path string) string {
 func nearest[V any](keys map[string]V, path string) (best string) {
 	least := -1
 	for _, key := range sorted(keys) {
-		if d := distance(key, path); least < 0 || d < least {
+		if d := Distance(key, path); least < 0 || d < least {
 			best, least = key, d
 		}
 	}
 	return best
 }
 
-// distance is Levenshtein's.
-func distance(a, b string) int {
+// Distance is Levenshtein's, how many letters tell two names apart.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
