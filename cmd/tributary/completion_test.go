@@ -22,7 +22,7 @@ func TestAShellCompletes(t *testing.T) {
 		want  []string
 		how   string
 	}{
-		"commands":                {"", []string{"completion", "config", "consume", "forward", "groups", "help", "lake", "local", "pipe", "rejects", "version"}, noFiles},
+		"commands":                {"", []string{"completion", "config", "consume", "forward", "groups", "help", "lake", "local", "logs", "pipe", "rejects", "version"}, noFiles},
 		"commands below commands": {"consume l", []string{"lake"}, noFiles},
 		"flags":                   {"pipe --t", []string{"--tag", "--tee", "--timeout"}, noFiles},
 		"no arguments":            {"pipe ", nil, noFiles},
@@ -37,6 +37,7 @@ func TestAShellCompletes(t *testing.T) {
 		"the same by the short":   {"consume lake -c ", []string{"yaml", "yml"}, ofExtension},
 		"directories":             {"local --dir ", nil, directories},
 		"no files for a name":     {"pipe --service ", nil, noFiles},
+		"no files for a filter":   {"logs --filter ", nil, noFiles},
 		"shells":                  {"completion ", []string{"bash", "zsh", "fish", "powershell"}, noFiles},
 		"schemes of an address":   {"pipe --address ", []string{"tcp://127.0.0.1:24224", "unix:///"}, noFiles},
 	} {

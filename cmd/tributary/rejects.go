@@ -374,9 +374,12 @@ func readable(data []byte) string {
 func unprintable(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\r' && r != '\t' }
 
 // printable keeps what a file says from steering a terminal.
-func printable(s string) string {
+func printable(s string) string { return printableBut(s, "") }
+
+// printableBut lets the characters of also through besides.
+func printableBut(s, also string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
+		if unicode.IsPrint(r) || strings.ContainsRune(also, r) {
 			return r
 		}
 		return '\uFFFD'

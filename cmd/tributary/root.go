@@ -29,7 +29,7 @@ func newRoot() *cobra.Command {
 	consume.AddCommand(newConsumeLake())
 	conf := &cobra.Command{Use: "config", Short: "Look at the configuration", RunE: needsSubcommand}
 	conf.AddCommand(newConfigCheck())
-	root.AddCommand(newLocal(), newForward(), consume, newPipe(), newGroups(), newLake(), newRejects(), conf, newCompletion(), newVersion())
+	root.AddCommand(newLocal(), newForward(), consume, newPipe(), newGroups(), newLake(), newRejects(), newLogs(), conf, newCompletion(), newVersion())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return app.Faultf("%w (see --help)", err) })
 	complete(root)
 	return root
@@ -56,7 +56,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 }
 
 // addFlags gives cmd the common flags and one flag for each of named: flag name →
-// key and help.
+// key and help. Without a key it takes a common flag away.
 func addFlags(cmd *cobra.Command, named map[string][2]string) *flags {
 	f := &flags{keys: make(map[string]*string)}
 	cmd.Args = noArgs
@@ -70,6 +70,7 @@ func addFlags(cmd *cobra.Command, named map[string][2]string) *flags {
 		"stream":     {"stream.name", "Kinesis stream"},
 	}
 	maps.Copy(all, named)
+	maps.DeleteFunc(all, func(_ string, to [2]string) bool { return to[0] == "" })
 	for name, to := range all {
 		f.keys[to[0]] = cmd.Flags().String(name, "", to[1]+" (key "+to[0]+")")
 	}

@@ -7,11 +7,16 @@ import (
 	"tributary/cmd/internal/app"
 )
 
-// sinceHelp is what --since takes, in all commands.
+// sinceHelp is what --since takes, in all commands, and --until.
 const sinceHelp = "how long ago such as 26h, a day, or a time such as 2026-11-22T15:04:05Z"
 
 // parseSince reads --since; the zero time when it is not set.
 func parseSince(text string, now time.Time) (time.Time, error) {
+	return parsePast("--since", text, now)
+}
+
+// parsePast reads a flag that takes what --since does.
+func parsePast(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -26,9 +31,9 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	}
 	switch {
 	case err != nil:
-		return time.Time{}, app.Faultf("--since is %q: want %s", text, sinceHelp)
+		return time.Time{}, app.Faultf("%s is %q: want %s", flag, text, sinceHelp)
 	case at.After(now):
-		return time.Time{}, app.Faultf("--since %s lies in the future", text)
+		return time.Time{}, app.Faultf("%s %s lies in the future", flag, text)
 	}
 	return at.UTC(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -58,4 +59,9 @@ func NewDynamoDB(cfg aws.Config) *dynamodb.Client { return dynamodb.NewFromConfi
 // NewS3 makes the S3 client.
 func NewS3(cfg aws.Config) *s3.Client {
 	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
+}
+
+// NewCloudWatchLogs makes the CloudWatch Logs client.
+func NewCloudWatchLogs(cfg aws.Config) *cloudwatchlogs.Client {
+	return cloudwatchlogs.NewFromConfig(cfg)
 }
