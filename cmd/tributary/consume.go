@@ -29,6 +29,33 @@ func newConsumeLake() *cobra.Command {
 	return cmd
 }
 
+func newConsumeRealtime() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "realtime",
+		Short: "Write the stream into CloudWatch Logs within seconds",
+	}
+	f := addFlags(cmd, map[string][2]string{
+		"log-group": {"realtime.log_group", "log group of a line, by {service} and {kind}"},
+		"bucket":    {"realtime.rejects.bucket", "S3 bucket for what CloudWatch Logs refuses, that of the lake's rejects if not set"},
+		"group":     {"realtime.group.name", "consumer group"},
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := f.load(app.Defaults())
+		if err != nil {
+			return err
+		}
+		if err := s.CheckRealtime(); err != nil {
+			return err
+		}
+		return app.Execute(cmd.Context(), s, realtimeOptions())
+	}
+	return cmd
+}
+
+func realtimeOptions() fx.Option {
+	return fx.Options(app.AWS, app.LimitMemory(app.RealtimeMemory), fx.Provide(app.NewRealtimeGroup), fx.Invoke(app.CheckStream, app.CheckRealtimeRejects, app.RunAdmin, app.RunRealtime))
+}
+
 func lakeOptions() fx.Option {
 	return fx.Options(app.AWS, app.LimitMemory(app.LakeMemory), fx.Provide(app.NewLakeGroup), fx.Invoke(app.CheckStream, app.CheckBucket, app.RunAdmin, app.RunLake))
 }

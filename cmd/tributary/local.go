@@ -10,7 +10,7 @@ import (
 func newLocal() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local",
-		Short: "Run everything on this machine: endpoints, forwarder and lake, no account needed",
+		Short: "Run everything on this machine: endpoints, forwarder, lake and log groups, no account needed",
 	}
 	f := addFlags(cmd, map[string][2]string{
 		"dir":    {"local.dir", "directory of all data"},
@@ -48,13 +48,13 @@ func newLocal() *cobra.Command {
 }
 
 // localOptions start the endpoints first, the forwarder and what feeds it last, so
-// that they stop the other way round: lines into the stream, the stream into the
-// lake, then the endpoints.
+// that they stop the other way round: lines into the stream, the stream into its
+// destinations, then the endpoints.
 func localOptions() fx.Option {
 	return fx.Options(
-		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory),
-		fx.Provide(app.NewForwarder, app.NewLakeGroup),
-		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.Settle, app.RunForwarder, app.Greet, app.RunDemo),
+		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory, app.RealtimeMemory),
+		fx.Provide(app.NewForwarder, app.NewLakeGroup, app.NewRealtimeGroup),
+		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.RunRealtime, app.Settle, app.RunForwarder, app.Greet, app.RunDemo),
 	)
 }
 

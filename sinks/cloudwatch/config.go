@@ -10,12 +10,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 )
 
-// Config says which log groups are written to and what that may cost. Group, Metadata
+// Config says which log groups are written to and what that may cost. LogGroup, Metadata
 // and MessageBytes decide names and messages and are part of the plan; the rest may
 // differ between two flushes of one range.
 type Config struct {
-	// Group names the log group of a line by {service} and {kind}.
-	Group string `koanf:"group" json:"group"`
+	// LogGroup names the log group of a line by {service} and {kind}.
+	LogGroup string `koanf:"log_group" json:"log_group"`
 	// Metadata adds a member "_tributary" to each line, which says where it comes from.
 	Metadata bool `koanf:"metadata" json:"metadata"`
 	// MessageBytes is the longest message; longer ones are sent in numbered parts.
@@ -53,7 +53,7 @@ type Config struct {
 // DefaultConfig is complete.
 func DefaultConfig() Config {
 	return Config{
-		Group: "/tributary/{service}",
+		LogGroup: "/tributary/{service}",
 		// The service's limit for a batch, 1 MiB, less what it counts for each event.
 		MessageBytes: maxMessage,
 		// A month of what people look at; the lake has the rest.
@@ -88,8 +88,8 @@ var classes = []types.LogGroupClass{types.LogGroupClassStandard, types.LogGroupC
 func (c Config) Validate() error {
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if _, err := parseTemplate(c.Group); err != nil {
-		add("group %q: %w", c.Group, err)
+	if _, err := parseTemplate(c.LogGroup); err != nil {
+		add("log_group %q: %w", c.LogGroup, err)
 	}
 	if !slices.Contains(retentions, c.RetentionDays) {
 		add("retention_days %d is none of %v", c.RetentionDays, retentions)

@@ -27,7 +27,7 @@ type plan struct {
 func planText(cfg Config, rules schema.Rules) (string, error) {
 	text, err := json.Marshal(plan{
 		Format:       formatVersion,
-		Group:        cfg.Group,
+		Group:        cfg.LogGroup,
 		Metadata:     cfg.Metadata,
 		MessageBytes: cfg.MessageBytes,
 		Rules:        rules,

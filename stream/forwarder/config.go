@@ -11,7 +11,8 @@ type Config struct {
 	// Host names this instance in every event; empty means the host name.
 	Host string `koanf:"host" json:"host"`
 
-	// Linger is the longest an event waits for company before its record is sent.
+	// Linger is the longest an event waits for company before its record is sent. Where
+	// many come it is a quarter of that.
 	Linger time.Duration `koanf:"linger" json:"linger"`
 	// RecordBytes is the compressed size a record aims at.
 	RecordBytes int64 `koanf:"record_bytes" json:"record_bytes"`

@@ -133,7 +133,7 @@ func (l *lane) take(ctx context.Context) ([]queued, error) {
 		target := l.target()
 		wait := time.Duration(-1)
 		if len(l.queue) > 0 {
-			wait = time.Until(l.oldest.Add(l.cfg.Linger))
+			wait = time.Until(l.oldest.Add(l.linger()))
 			if l.bytes >= target || l.ended || l.hurry || wait <= 0 {
 				batch := l.cut(target)
 				l.mu.Unlock()
@@ -166,6 +166,19 @@ func (l *lane) sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// plenty is the decoded size from which on more company gains little: 100 lines of 500
+// bytes compress 4.2 times, 2,000 five times, three 2.2 times.
+const plenty = 64 << 10
+
+// linger is how long the first event of the queue may wait for company: all of Linger
+// while few come, a quarter of it once there are many. l.mu is held.
+func (l *lane) linger() time.Duration {
+	if l.bytes >= plenty {
+		return l.cfg.Linger / 4
+	}
+	return l.cfg.Linger
 }
 
 // target is the decoded size that is likely to fill a record. l.mu is held.

@@ -56,12 +56,12 @@ func NewKinesis(cfg aws.Config) *kinesis.Client { return kinesis.NewFromConfig(c
 // NewDynamoDB makes the DynamoDB client.
 func NewDynamoDB(cfg aws.Config) *dynamodb.Client { return dynamodb.NewFromConfig(cfg) }
 
-// NewS3 makes the S3 client.
-func NewS3(cfg aws.Config) *s3.Client {
-	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
-}
-
 // NewCloudWatchLogs makes the CloudWatch Logs client.
 func NewCloudWatchLogs(cfg aws.Config) *cloudwatchlogs.Client {
 	return cloudwatchlogs.NewFromConfig(cfg)
+}
+
+// NewS3 makes the S3 client.
+func NewS3(cfg aws.Config) *s3.Client {
+	return s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
 }

@@ -28,6 +28,15 @@ func CheckBucket(lc fx.Lifecycle, s *Settings, objects *s3.Client, log *slog.Log
 	}))
 }
 
+// CheckRealtimeRejects does the same for the bucket of what CloudWatch Logs refuses.
+func CheckRealtimeRejects(lc fx.Lifecycle, s *Settings, objects *s3.Client, log *slog.Logger) {
+	lc.Append(fx.StartHook(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		return bucketCheck{objects, "realtime.rejects", s.Realtime.Rejects.Bucket, s.Realtime.Rejects.ExpectedBucketOwner}.run(ctx, log)
+	}))
+}
+
 // bucketCheck looks at one bucket, which section of the configuration names.
 type bucketCheck struct {
 	client                 *s3.Client

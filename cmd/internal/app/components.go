@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/fx"
 
 	"tributary/consumers"
+	"tributary/sinks/cloudwatch"
 	"tributary/sinks/lake"
 	"tributary/sinks/rejects"
 	"tributary/stream"
@@ -28,7 +30,7 @@ var AWS = fx.Options(
 	clients,
 )
 
-var clients = fx.Provide(NewKinesis, NewDynamoDB, NewS3)
+var clients = fx.Provide(NewKinesis, NewDynamoDB, NewS3, NewCloudWatchLogs)
 
 // RunAdmin serves metrics and health.
 func RunAdmin(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, reg *prometheus.Registry) {
@@ -62,6 +64,7 @@ type Services struct {
 	Settings *Settings
 	Kinesis  *kinesis.Client
 	DynamoDB *dynamodb.Client
+	Logs     *cloudwatchlogs.Client
 	Objects  *s3.Client
 	Metrics  prometheus.Registerer
 	Log      *slog.Logger
@@ -99,6 +102,31 @@ func NewLakeGroup(v Services) (LakeGroup, error) {
 	return LakeGroup{g}, err
 }
 
+// RealtimeGroup fills CloudWatch Logs.
+type RealtimeGroup struct{ *consumers.Group }
+
+// NewRealtimeGroup makes the sink of CloudWatch Logs and the group that fills it.
+func NewRealtimeGroup(v Services) (RealtimeGroup, error) {
+	s := v.Settings
+	kept, err := rejects.New(s.Realtime.Rejects, v.Objects, v.Metrics, v.Log)
+	if err != nil {
+		return RealtimeGroup{}, err
+	}
+	sink, err := cloudwatch.New(s.Realtime.Config, s.Rules, v.Logs, kept, v.Metrics, v.Log)
+	if err != nil {
+		return RealtimeGroup{}, err
+	}
+	dest := consumers.Destination{
+		Name: "realtime",
+		Plan: sink.Plan(),
+		Open: func(ctx context.Context, shard stream.ShardID, plan string) (consumers.Sink, error) {
+			return sink.Open(ctx, shard, plan)
+		},
+	}
+	g, err := v.group(s.Realtime.GroupSettings, dest, kept)
+	return RealtimeGroup{g}, err
+}
+
 // rejectStore fits rejects.Store to consumers.RejectStore: the two packages do not
 // know each other.
 type rejectStore struct{ store *rejects.Store }
@@ -114,6 +142,11 @@ func (r rejectStore) Put(ctx context.Context, rng stream.Range, items []consumer
 // RunLake runs the group.
 func RunLake(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, g LakeGroup) {
 	Run(lc, sd, out, "lake group", nil, g.Run)
+}
+
+// RunRealtime runs the group.
+func RunRealtime(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, g RealtimeGroup) {
+	Run(lc, sd, out, "realtime group", nil, g.Run)
 }
 
 // checkTimeout bounds the look at stream and bucket before the start.
@@ -146,8 +179,8 @@ const settleTimeout = 20 * time.Second
 // Settle makes stopping wait, after the forwarder has stopped and before the groups
 // do, until these have read all there is: Ctrl-C leaves nothing in the stream for the
 // next start.
-func Settle(lc fx.Lifecycle, lake LakeGroup, log *slog.Logger) {
-	groups := []*consumers.Group{lake.Group}
+func Settle(lc fx.Lifecycle, lake LakeGroup, realtime RealtimeGroup, log *slog.Logger) {
+	groups := []*consumers.Group{lake.Group, realtime.Group}
 	lc.Append(fx.StopHook(func(ctx context.Context) error {
 		since := time.Now()
 		ctx, cancel := context.WithTimeout(ctx, settleTimeout)

@@ -56,7 +56,7 @@ func RunEndpoints(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, 
 		return e.Run(ctx, ln)
 	})
 	lc.Append(fx.StartHook(func(ctx context.Context) error {
-		return errors.Join(makeStream(ctx, k, s), makeBucket(ctx, objects, s.Lake.Bucket), makeBucket(ctx, objects, s.Lake.Rejects.Bucket))
+		return errors.Join(makeStream(ctx, k, s), makeBucket(ctx, objects, s.Lake.Bucket), makeBucket(ctx, objects, s.Lake.Rejects.Bucket), makeBucket(ctx, objects, s.Realtime.Rejects.Bucket))
 	}))
 }
 

@@ -42,6 +42,11 @@ func ForwarderMemory(s *Settings) int64 {
 // LakeMemory is what reading takes, sinks included, and flushing them.
 func LakeMemory(s *Settings) int64 { return s.Lake.Group.MemoryBytes() + s.Lake.EncodeBytes }
 
+// RealtimeMemory is what reading takes, sinks included, and the batches in hand.
+func RealtimeMemory(s *Settings) int64 {
+	return s.Realtime.Group.MemoryBytes() + s.Realtime.RenderBytes
+}
+
 // EndpointsMemory is that of the calls being served by Kinesis and CloudWatch Logs, by far the most.
 func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes + local.LogsInFlightBytes }
 

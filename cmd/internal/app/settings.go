@@ -12,7 +12,9 @@ import (
 	"tributary/consumers"
 	"tributary/deploy/local"
 	"tributary/schema"
+	"tributary/sinks/cloudwatch"
 	"tributary/sinks/lake"
+	"tributary/sinks/objects"
 	"tributary/sinks/rejects"
 	"tributary/stream"
 	"tributary/stream/fluent"
@@ -22,15 +24,16 @@ import (
 
 // Settings is the whole configuration: a section per part.
 type Settings struct {
-	Log     LogConfig       `koanf:"log"`
-	AWS     AWSConfig       `koanf:"aws"`
-	Admin   AdminConfig     `koanf:"admin"`
-	Memory  MemoryConfig    `koanf:"memory"`
-	Stream  StreamSettings  `koanf:"stream"`
-	Rules   schema.Rules    `koanf:"rules"`
-	Forward ForwardSettings `koanf:"forward"`
-	Lake    LakeSettings    `koanf:"lake"`
-	Local   LocalSettings   `koanf:"local"`
+	Log      LogConfig        `koanf:"log"`
+	AWS      AWSConfig        `koanf:"aws"`
+	Admin    AdminConfig      `koanf:"admin"`
+	Memory   MemoryConfig     `koanf:"memory"`
+	Stream   StreamSettings   `koanf:"stream"`
+	Rules    schema.Rules     `koanf:"rules"`
+	Forward  ForwardSettings  `koanf:"forward"`
+	Lake     LakeSettings     `koanf:"lake"`
+	Realtime RealtimeSettings `koanf:"realtime"`
+	Local    LocalSettings    `koanf:"local"`
 }
 
 // StreamSettings name the stream and say how it is written.
@@ -52,6 +55,12 @@ type LakeSettings struct {
 	GroupSettings `koanf:",squash"`
 }
 
+// RealtimeSettings are CloudWatch Logs and the group that writes there.
+type RealtimeSettings struct {
+	cloudwatch.Config `koanf:",squash"`
+	GroupSettings     `koanf:",squash"`
+}
+
 // GroupSettings are a group of workers, and where it keeps what it cannot deliver.
 type GroupSettings struct {
 	Group   consumers.Config `koanf:"group"`
@@ -69,19 +78,28 @@ type LocalSettings struct {
 // Defaults are what runs on AWS once region, bucket and stream are named.
 func Defaults() *Settings {
 	s := &Settings{
-		Log:     LogConfig{Level: "info", Format: "auto"},
-		Admin:   AdminConfig{Listen: "127.0.0.1:8080"},
-		Stream:  StreamSettings{Ref: stream.Ref{Name: "tributary"}, Producer: stream.DefaultProducerConfig()},
-		Rules:   schema.DefaultRules(),
-		Forward: ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig()},
-		Lake:    LakeSettings{Config: lake.DefaultConfig(), GroupSettings: defaultGroup("tributary-lake")},
-		Local:   LocalSettings{Config: local.DefaultConfig(), Listen: "127.0.0.1:4566", Shards: 4, Demo: DefaultDemoConfig()},
+		Log:      LogConfig{Level: "info", Format: "auto"},
+		Admin:    AdminConfig{Listen: "127.0.0.1:8080"},
+		Stream:   StreamSettings{Ref: stream.Ref{Name: "tributary"}, Producer: stream.DefaultProducerConfig()},
+		Rules:    schema.DefaultRules(),
+		Forward:  ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig()},
+		Lake:     LakeSettings{Config: lake.DefaultConfig(), GroupSettings: defaultGroup("tributary-lake")},
+		Realtime: RealtimeSettings{Config: cloudwatch.DefaultConfig(), GroupSettings: defaultGroup("tributary-realtime")},
+		Local:    LocalSettings{Config: local.DefaultConfig(), Listen: "127.0.0.1:4566", Shards: 4, Demo: DefaultDemoConfig()},
 	}
 	s.Forward.Spool.Dir = "/var/lib/tributary/spool"
 	// The larger a file, the fewer requests and the quicker Athena: a shard flushes
 	// by age or when its range is full, 256 MiB of lines and about 45 MB of Parquet.
 	s.Lake.Group.Policy.MaxAge = 5 * time.Minute
 	s.Lake.Group.Policy.MaxBytes = s.Lake.Group.Policy.RangeBytes
+	// Sooner counts for more than fewer requests, and a duplicate for less than a write
+	// to the table with each flush. 16 MiB are three seconds of a shard at its limit: a
+	// flush that waits for its quota is followed by a larger one.
+	p := &s.Realtime.Group.Policy
+	p.TwoPhase, p.MaxAge, p.MaxBytes, p.RangeBytes, p.WorkerBytes = false, 200*time.Millisecond, 16<<20, 32<<20, 128<<20
+	p.StuckAfter = 15 * time.Minute // behind park_after: one log stream that fails holds nothing up
+	// Two of the five calls that a shard answers a second, lake and treasuredata one each.
+	s.Realtime.Group.Reader.PollInterval = 500 * time.Millisecond
 	return s
 }
 
@@ -92,7 +110,9 @@ func defaultGroup(name string) GroupSettings {
 }
 
 // groups are those of all destinations.
-func (s *Settings) groups() []*GroupSettings { return []*GroupSettings{&s.Lake.GroupSettings} }
+func (s *Settings) groups() []*GroupSettings {
+	return []*GroupSettings{&s.Lake.GroupSettings, &s.Realtime.GroupSettings}
+}
 
 // LocalDefaults are Defaults for one machine without an account: everything below
 // ./data, results within seconds.
@@ -131,15 +151,22 @@ func (s *Settings) finish() {
 		s.Stream.Name = "" // only the default; the ARN was asked for
 	}
 	s.Forward.MaxRecordBytes = s.Stream.Producer.MaxRecordBytes
-	if s.Lake.Rejects.Bucket == "" {
-		s.Lake.Rejects.Bucket = s.Lake.Bucket
-		// What is wrong is told once, where it stands.
-		if s.Lake.Options.Validate() == nil {
-			s.Lake.Rejects.Options = s.Lake.Rejects.Or(s.Lake.Options)
-		}
-	}
+	inherit(&s.Lake.Rejects, s.Lake.Bucket, s.Lake.Options)
+	inherit(&s.Realtime.Rejects, s.Lake.Rejects.Bucket, s.Lake.Rejects.Options)
 	for _, g := range s.groups() {
 		g.Rejects.Group = g.Group.Name
+	}
+}
+
+// inherit lets rejects without a bucket of their own lie in another's, as that one
+// wants it.
+func inherit(r *rejects.Config, bucket string, o objects.Options) {
+	if r.Bucket != "" {
+		return
+	}
+	r.Bucket = bucket
+	if o.Validate() == nil { // what is wrong is told once, where it stands
+		r.Options = r.Or(o)
 	}
 }
 
@@ -149,9 +176,12 @@ func (s *Settings) CheckForward() error { return errors.Join(s.checkCommon(), s.
 // CheckLake tells what is wrong for "consume lake".
 func (s *Settings) CheckLake() error { return errors.Join(s.checkCommon(), s.checkLake()) }
 
+// CheckRealtime tells what is wrong for "consume realtime".
+func (s *Settings) CheckRealtime() error { return errors.Join(s.checkCommon(), s.checkRealtime()) }
+
 // CheckLocal tells what is wrong for "local".
 func (s *Settings) CheckLocal() error {
-	return errors.Join(s.checkCommon(), s.checkLocal(), s.checkForward(), s.checkLake())
+	return errors.Join(s.checkCommon(), s.checkLocal(), s.checkForward(), s.checkLake(), s.checkRealtime())
 }
 
 // CheckEndpoints tells what is wrong for "local --endpoints-only".
@@ -191,6 +221,23 @@ func (s *Settings) CheckReplay() error {
 
 func (s *Settings) checkLake() error {
 	return errors.Join(faults("lake.group", s.Lake.Group.Validate()), s.CheckStored())
+}
+
+func (s *Settings) checkRealtime() error {
+	r := &s.Realtime
+	var own []error
+	if r.Group.Policy.TwoPhase {
+		own = append(own, errors.New("group.policy.two_phase is true, but CloudWatch Logs takes the same events twice: leave it false"))
+	}
+	if r.Group.Policy.StuckAfter <= r.ParkAfter {
+		own = append(own, fmt.Errorf("group.policy.stuck_after is %v, want more than park_after (%v)", r.Group.Policy.StuckAfter, r.ParkAfter))
+	}
+	if r.Rejects.Bucket == "" {
+		own = append(own, errors.New("rejects.bucket is not set, and neither is lake.bucket: name the S3 bucket for what CloudWatch Logs refuses (flag --bucket)"))
+	} else {
+		own = append(own, faults("realtime.rejects", r.Rejects.Validate()))
+	}
+	return errors.Join(faults("realtime.group", r.Group.Validate()), faults("realtime", errors.Join(append(own, r.Config.Validate())...)))
 }
 
 func (s *Settings) checkLocal() error {

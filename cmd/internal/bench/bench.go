@@ -63,6 +63,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("limits: %w", err)
 		}
 	}
+	if b.plan.has(partRealtime) {
+		if err := b.realtime(ctx); err != nil {
+			return fmt.Errorf("realtime: %w", err)
+		}
+	}
 	if b.plan.has(partEncode) {
 		b.log("the lake's encoder")
 		if err := b.encode(ctx); err != nil {

@@ -21,6 +21,7 @@ type plan struct {
 	slowFor      time.Duration
 	limitsWarm   time.Duration
 	limitsFor    time.Duration
+	realtimeFor  time.Duration // each
 	ceilingBytes int64
 	encodeBytes  int64 // of lines of each kind
 	runtime      runtimePlan
@@ -33,6 +34,7 @@ const (
 	partSlow   = "slow"
 	partLimits = "limits"
 
+	partRealtime  = "realtime"
 	partEncode    = "encode"
 	partConsumers = "consumers"
 
@@ -47,8 +49,8 @@ func fullPlan() plan {
 		seed: 1, runs: 3, sizes: []int{500, 4 << 10, 40 << 10},
 		lines:  map[int]int64{500: 800_000, 4 << 10: 100_000, 40 << 10: 10_000},
 		shards: 4, connections: 8, readPasses: 3,
-		parts:   []string{partStages, partSlow, partLimits, partEncode, partConsumers, partLakeMemory},
-		slowFor: 25 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second,
+		parts:   []string{partStages, partSlow, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory},
+		slowFor: 25 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second, realtimeFor: 30 * time.Second,
 		ceilingBytes: 256 << 20, encodeBytes: 90 << 20, runtime: fullRuntime(), judged: true,
 	}
 }
@@ -59,7 +61,7 @@ func quickPlan() plan {
 	p := fullPlan()
 	p.runs, p.readPasses, p.judged = 1, 1, false
 	p.lines = map[int]int64{500: 20_000, 4 << 10: 4_000, 40 << 10: 400}
-	p.slowFor, p.limitsWarm, p.limitsFor = 4*time.Second, 3*time.Second, 6*time.Second
+	p.slowFor, p.limitsWarm, p.limitsFor, p.realtimeFor = 4*time.Second, 3*time.Second, 6*time.Second, 3*time.Second
 	p.ceilingBytes, p.encodeBytes, p.runtime = 16<<20, 8<<20, quickRuntime()
 	return p
 }

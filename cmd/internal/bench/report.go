@@ -23,6 +23,7 @@ type Report struct {
 	Ceilings   []Ceiling   `json:"ceilings"`
 	Slow       *Slow       `json:"slow,omitempty"`
 	Limits     *Limits     `json:"limits,omitempty"`
+	Realtime   []*Realtime `json:"realtime,omitempty"`
 	Encodes    []*Encode   `json:"encoder,omitempty"`
 	Runtime    *Runtime    `json:"consumer_runtime,omitempty"`
 	LakeMemory *LakeMemory `json:"lake_memory,omitempty"`

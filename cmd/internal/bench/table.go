@@ -17,6 +17,7 @@ func (r *Report) print(w io.Writer) {
 	r.printCeilings(w)
 	r.printSlow(w)
 	r.printLimits(w)
+	r.printRealtime(w)
 	r.printEncodes(w)
 	r.Runtime.print(w)
 	r.LakeMemory.print(w)

@@ -22,6 +22,9 @@ func (r *Report) targets() (out []Target) {
 			fmt.Sprintf("%+.3f s/s, %.2f s then %.2f s", l.Slope, l.LagFirst, l.LagLast), !l.Grows,
 		})
 	}
+	for _, x := range r.Realtime {
+		out = append(out, x.targets()...)
+	}
 	for _, e := range r.Encodes {
 		out = append(out, e.targets()...)
 	}

@@ -15,6 +15,7 @@ const (
 	processLoad      = "load"
 	processForwarder = "forwarder"
 	processLake      = "lake"
+	processRealtime  = "realtime"
 	processReader    = "reader"
 	processWorker    = "worker"
 	processEndpoints = "endpoints"

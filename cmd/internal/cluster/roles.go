@@ -52,6 +52,11 @@ func (c *Cluster) LakeWorker(name string, args ...string) (*Node, error) {
 	return c.node(name, false, append([]string{"consume", "lake", "--bucket", "tributary"}, args...))
 }
 
+// RealtimeWorker reads the stream into log groups.
+func (c *Cluster) RealtimeWorker(name string, args ...string) (*Node, error) {
+	return c.node(name, false, append([]string{"consume", "realtime", "--bucket", "tributary"}, args...))
+}
+
 // DataDir is where the endpoints keep their state.
 func (c *Cluster) DataDir() string { return filepath.Join(c.Dir, "data") }
 

@@ -25,6 +25,8 @@ type Lanes struct {
 	// Rate is lines per second of all lanes together, repeated ones aside. A lane does
 	// not make up for the time in which it was throttled.
 	Rate int
+	// Line makes the lines; nil: Line.
+	Line func(n int) (line string, kind schema.Kind)
 }
 
 // Of tells the lane of a line. Within a lane lines are sent in the order of their
@@ -115,6 +117,13 @@ func (l *lane) again(ctx context.Context, first, behind int) error {
 	return nil
 }
 
+func (l Lanes) text(n int) (line string, kind schema.Kind) {
+	if l.Line != nil {
+		return l.Line(n)
+	}
+	return Line(n)
+}
+
 // line is the number of the line with that offset.
 func (l *lane) line(offset int) int { return l.number + (offset-1)*l.Count }
 
@@ -123,7 +132,7 @@ func (l *lane) line(offset int) int { return l.number + (offset-1)*l.Count }
 func (l *lane) publish(first, behind int) error {
 	batch := schema.Batch{Epoch: schema.Epoch{1: byte(l.Seed), 2: 1}, Lane: uint32(l.number)}
 	for offset := first; offset < behind; offset++ {
-		text, kind := Line(l.line(offset))
+		text, kind := l.text(l.line(offset))
 		batch.Events = append(batch.Events, schema.Event{
 			Time: time.Now().UnixNano(), Kind: kind, Origin: l.origin, Line: []byte(text), Offset: uint64(offset),
 		})
