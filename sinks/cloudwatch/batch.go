@@ -26,6 +26,7 @@ type entry struct {
 	record  int32 // index into pending.records
 	event   int32 // index into the record's events
 	service int32 // index into pending.services
+	decided bool  // whether it is there already, see Sink.inquire
 }
 
 // queue is what of a shard waits for one log stream, in the order in which it is sent.
@@ -39,12 +40,23 @@ type queue struct {
 	// 0: it has not said so.
 	window  int
 	refused []refusal
+	// there are messages that the log stream has already.
+	there map[place]struct{}
 }
 
 // refusal is an event that goes to the rejects.
 type refusal struct {
 	entry
 	reason string
+}
+
+// has tells whether the log stream has a message already; part counts from 1.
+func (q *queue) has(e *entry, part int) bool {
+	if q.there == nil {
+		return false
+	}
+	_, there := q.there[place{e.record, e.event, int32(part)}]
+	return there
 }
 
 func (q *queue) empty() bool { return q.done == len(q.entries) }
@@ -83,7 +95,7 @@ type batch struct {
 }
 
 // assemble takes as many messages from the front of the queue as a request carries.
-// They share one text, which is why their number and sizes are known before they are.
+// They share one text. scratch is given back to be used again.
 func (s *Sink) assemble(q *queue, scratch []byte) (*batch, []byte) {
 	most := maxBatchEvents
 	if q.window > 0 {
@@ -102,50 +114,43 @@ func (s *Sink) assemble(q *queue, scratch []byte) (*batch, []byte) {
 		event := &record.Events[e.event]
 		var changed changes
 		scratch, changed = s.plan.message(scratch[:0], record, event)
-		message := scratch
-		n := parts(message, s.plan.messageBytes)
-		from := 0
-		for part := 1; part <= n; part++ {
-			to, header := len(message), 0
-			if n > 1 {
-				to = cut(message, from, s.plan.messageBytes-partHeader)
-				header = partHeader
-			}
+		part := 0
+		for message := range s.plan.split(scratch, record, event) {
+			part++
 			if part <= b.part {
-				from = to
 				continue
 			}
-			if s.doubt.skips(q, e, part) {
+			if q.has(e, part) {
 				b.skipped++
 			} else {
-				if len(ends) == most || b.bytes+header+to-from+eventOverhead > maxBatchBytes {
+				size := len(message) + eventOverhead
+				if len(ends) == most || b.bytes+size > maxBatchBytes {
 					return b.close(&text, ends, q), scratch
 				}
-				before := text.Len()
-				if n > 1 {
-					var head [partHeader]byte
-					text.Write(appendHeader(head[:0], part, n, partID(record, event)))
-				}
-				text.Write(message[from:to])
+				text.Write(message)
 				ends = append(ends, text.Len())
 				b.at = append(b.at, int32(b.done))
-				size := text.Len() - before + eventOverhead
 				b.sizes = append(b.sizes, int32(size))
 				b.bytes += size
 			}
-			from, b.part = to, part
+			b.part = part
 		}
-		if n > 1 {
-			b.split++
-		}
-		if changed&mended != 0 {
-			b.mended++
-		}
-		if changed&filled != 0 {
-			b.filled++
-		}
+		b.count(part, changed)
 	}
 	return b.close(&text, ends, q), scratch
+}
+
+// count notes a line that is whole with this batch.
+func (b *batch) count(parts int, changed changes) {
+	if parts > 1 {
+		b.split++
+	}
+	if changed&mended != 0 {
+		b.mended++
+	}
+	if changed&filled != 0 {
+		b.filled++
+	}
 }
 
 // close makes the events of the text.

@@ -29,12 +29,15 @@ type CloudWatch struct {
 	kept      rejectStore
 	puts      *limiter
 	creations *limiter
+	reads     *limiter
 	render    *semaphore.Weighted // bytes, see Config.RenderBytes
 	groups    groups
 	parking   parking
 	services  serviceLabels
-	metrics   *metrics
-	log       *slog.Logger
+	// unreadable are the groups that cannot be read back.
+	unreadable nameSet
+	metrics    *metrics
+	log        *slog.Logger
 }
 
 // New returns a destination that classifies foreign events by rules. It does no I/O.
@@ -50,24 +53,26 @@ func New(cfg Config, rules schema.Rules, api API, kept rejectStore, reg promethe
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch: %w", err)
 	}
-	m, err := newMetrics(reg)
+	m, err := newMetrics(reg, cfg.Price)
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch: register metrics: %w", err)
 	}
 	return &CloudWatch{
-		cfg:       cfg,
-		plan:      text,
-		today:     today,
-		api:       api,
-		kept:      kept,
-		puts:      newLimiter(cfg.RequestsPerSecond, m.rate.Set),
-		creations: newLimiter(cfg.CreateRate, func(float64) {}),
-		render:    semaphore.NewWeighted(cfg.RenderBytes),
-		groups:    groups{names: map[string]struct{}{}, bare: map[string]struct{}{}},
-		parking:   parking{after: cfg.ParkAfter, show: func(n int) { m.parkedNow.Set(float64(n)) }, failing: map[key]*failing{}},
-		services:  serviceLabels{known: map[string]struct{}{}},
-		metrics:   m,
-		log:       log,
+		cfg:        cfg,
+		plan:       text,
+		today:      today,
+		api:        api,
+		kept:       kept,
+		puts:       newLimiter(cfg.RequestsPerSecond, m.rate.Set),
+		creations:  newLimiter(cfg.CreateRate, func(float64) {}),
+		reads:      newLimiter(cfg.ReadBack.Rate, func(float64) {}),
+		render:     semaphore.NewWeighted(cfg.RenderBytes),
+		groups:     groups{names: map[string]struct{}{}, bare: map[string]struct{}{}},
+		parking:    parking{after: cfg.ParkAfter, show: func(n int) { m.parkedNow.Set(float64(n)) }, failing: map[key]*failing{}},
+		services:   serviceLabels{known: map[string]struct{}{}},
+		unreadable: nameSet{names: map[string]struct{}{}},
+		metrics:    m,
+		log:        log,
 	}, nil
 }
 

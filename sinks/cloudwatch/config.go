@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+
+	"tributary/schema/filter"
 )
 
-// Config says which log groups are written to and what that may cost. LogGroup, Metadata
-// and MessageBytes decide names and messages and are part of the plan; the rest may
-// differ between two flushes of one range.
+// Config says which log groups are written to and what that may cost. LogGroup, Metadata,
+// MessageBytes, Errors and Filter decide names and messages and are part of the plan;
+// the rest may differ between two flushes of one range.
 type Config struct {
 	// LogGroup names the log group of a line by {service} and {kind}.
 	LogGroup string `koanf:"log_group" json:"log_group"`
@@ -20,6 +22,11 @@ type Config struct {
 	Metadata bool `koanf:"metadata" json:"metadata"`
 	// MessageBytes is the longest message; longer ones are sent in numbered parts.
 	MessageBytes int `koanf:"message_bytes" json:"message_bytes"`
+
+	// Errors says which lines also go to the group for errors.
+	Errors Errors `koanf:"errors" json:"errors"`
+	// Filter says which lines are sent at all.
+	Filter filter.Rules `koanf:"filter" json:"filter"`
 
 	// RetentionDays is how long new groups keep their events; 0: for ever.
 	RetentionDays int32 `koanf:"retention_days" json:"retention_days"`
@@ -48,7 +55,52 @@ type Config struct {
 	// ParkAfter is how long a log stream may fail, while others do not, before what it
 	// should have taken is kept as rejects.
 	ParkAfter time.Duration `koanf:"park_after" json:"park_after"`
+	// ReadBack bounds what a takeover looks up.
+	ReadBack ReadBack `koanf:"read_back" json:"read_back"`
+	// Price turns bytes into money.
+	Price Price `koanf:"price" json:"price"`
 }
+
+// Errors are the lines that also go to the group of that name with /errors behind it.
+type Errors struct {
+	Enabled bool `koanf:"enabled" json:"enabled"`
+	// Level is the least that counts.
+	Level string `koanf:"level" json:"level"`
+	// Stderr counts raw lines that were written there.
+	Stderr bool `koanf:"stderr" json:"stderr"`
+}
+
+func (e Errors) level() (filter.Level, error) {
+	l, err := filter.ParseLevel(e.Level)
+	if err == nil && l == filter.None {
+		err = errors.New("level NONE would be every line")
+	}
+	return l, err
+}
+
+// ReadBack bounds what one flush reads of the log streams while it is in doubt what an
+// earlier life has delivered. Beyond it lines are sent twice.
+type ReadBack struct {
+	// Calls of GetLogEvents in one flush; 0: never read.
+	Calls int `koanf:"calls" json:"calls"`
+	// Time that one flush spends on them.
+	Time time.Duration `koanf:"time" json:"time"`
+	// Rate of them a second, for all shards.
+	Rate float64 `koanf:"rate" json:"rate"`
+	// Bytes that each shard in doubt remembers.
+	Bytes int64 `koanf:"bytes" json:"bytes"`
+}
+
+// Price is what the service takes for what it stores.
+type Price struct {
+	// PerGB is the price of 2^30 bytes.
+	PerGB float64 `koanf:"per_gb" json:"per_gb"`
+	// Currency and Date (YYYY-MM-DD) say what the price was, and when.
+	Currency string `koanf:"currency" json:"currency"`
+	Date     string `koanf:"date" json:"date"`
+}
+
+func (p Price) of(bytes int64) float64 { return float64(bytes) / (1 << 30) * p.PerGB }
 
 // DefaultConfig is complete.
 func DefaultConfig() Config {
@@ -56,6 +108,8 @@ func DefaultConfig() Config {
 		LogGroup: "/tributary/{service}",
 		// The service's limit for a batch, 1 MiB, less what it counts for each event.
 		MessageBytes: maxMessage,
+		Errors:       Errors{Enabled: true, Level: filter.Error.String()},
+		Filter:       filter.DefaultRules(),
 		// A month of what people look at; the lake has the rest.
 		RetentionDays: 30,
 		Class:         string(types.LogGroupClassStandard),
@@ -76,6 +130,18 @@ func DefaultConfig() Config {
 		// may have been done, and its lines are sent twice.
 		AttemptTimeout: 20 * time.Second,
 		ParkAfter:      10 * time.Minute,
+		ReadBack: ReadBack{
+			// A log stream takes two calls, and one more for each 10,000 events or MiB.
+			Calls: 50,
+			Time:  5 * time.Second,
+			// The account has 25 a second, 10 in some Regions.
+			Rate: 10,
+			// Some 90,000 messages for 96 bytes each. A shard at 5,000 lines a second has
+			// 75,000 in the 10 s that are shown again and the 5 s between checkpoints.
+			Bytes: 8 << 20,
+		},
+		// Standard class, us-east-1.
+		Price: Price{PerGB: 0.50, Currency: "USD", Date: "2026-06-01"},
 	}
 }
 
@@ -90,6 +156,12 @@ func (c Config) Validate() error {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if _, err := parseTemplate(c.LogGroup); err != nil {
 		add("log_group %q: %w", c.LogGroup, err)
+	}
+	if _, err := c.Errors.level(); err != nil {
+		add("errors: %w", err)
+	}
+	if err := c.Filter.Validate(); err != nil {
+		add("filter: %w", err)
 	}
 	if !slices.Contains(retentions, c.RetentionDays) {
 		add("retention_days %d is none of %v", c.RetentionDays, retentions)
@@ -126,5 +198,18 @@ func (c Config) Validate() error {
 	}
 	last("attempt_timeout", c.AttemptTimeout, 100*time.Millisecond, 5*time.Minute)
 	last("park_after", c.ParkAfter, time.Second, 24*time.Hour)
+	between("read_back.calls", int64(c.ReadBack.Calls), 0, 10_000)
+	last("read_back.time", c.ReadBack.Time, 0, time.Minute)
+	rate("read_back.rate", c.ReadBack.Rate, 100)
+	between("read_back.bytes", c.ReadBack.Bytes, 0, 1<<30)
+	if !(c.Price.PerGB >= 0 && c.Price.PerGB < 1e6) {
+		add("price.per_gb %v is no price", c.Price.PerGB)
+	}
+	if len(c.Price.Currency) != 3 {
+		add("price.currency %q is not the three letters of one", c.Price.Currency)
+	}
+	if _, err := time.Parse(time.DateOnly, c.Price.Date); err != nil {
+		add("price.date: %w", err)
+	}
 	return errors.Join(errs...)
 }

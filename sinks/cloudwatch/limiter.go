@@ -37,7 +37,12 @@ func (l *limiter) wait(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	d := time.Until(l.take(time.Now()))
+	now := time.Now()
+	at := l.take(now)
+	if deadline, ok := ctx.Deadline(); ok && at.After(deadline) {
+		return context.DeadlineExceeded
+	}
+	d := at.Sub(now)
 	if d <= 0 {
 		return nil
 	}

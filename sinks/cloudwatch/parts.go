@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"iter"
 	"strconv"
 	"unicode/utf8"
 
@@ -14,17 +15,30 @@ import (
 // partHeader is the longest header of a part: "[part 1234567/1234567 0123456789abcdef] ".
 const partHeader = 40
 
-// parts is how many messages of at most limit bytes a text makes. A text that fits is
-// one, without a header.
-func parts(text []byte, limit int) int {
-	if len(text) <= limit {
-		return 1
+// split gives the messages of an event whose rendering is text: text itself if it fits,
+// else its parts.
+func (p *readyPlan) split(text []byte, b *stream.Batch, e *schema.Event) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if len(text) <= p.messageBytes {
+			yield(text)
+			return
+		}
+		room := p.messageBytes - partHeader
+		n := 0
+		for at := 0; at < len(text); n++ {
+			at = cut(text, at, room)
+		}
+		id := partID(b, e)
+		part := make([]byte, 0, p.messageBytes)
+		for k, at := 1, 0; k <= n; k++ {
+			end := cut(text, at, room)
+			part = append(appendHeader(part[:0], k, n, id), text[at:end]...)
+			if !yield(part) {
+				return
+			}
+			at = end
+		}
 	}
-	n := 0
-	for at := 0; at < len(text); n++ {
-		at = cut(text, at, limit-partHeader)
-	}
-	return n
 }
 
 // cut is the end of the part that begins at from: a boundary between characters.

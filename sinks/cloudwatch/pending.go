@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tributary/schema"
+	"tributary/schema/filter"
 	"tributary/stream"
 )
 
@@ -12,22 +13,23 @@ const (
 	// decoded record, with the slices' growth.
 	entryBytes  = 40
 	recordBytes = 320
-	// queueBytes is what a log stream costs beside its entries.
-	queueBytes = 1024
+	// targetBytes is what a kind and service cost, with their log streams.
+	targetBytes = 2048
 )
 
 // pending is what was appended since the last flush.
 type pending struct {
-	records  []stream.Batch // those with events that go somewhere
+	records  []stream.Batch // those with events
 	queues   []*queue
 	byGroup  map[string]*queue
 	targets  map[targetKey]*target
 	services []string
 	numbers  map[string]int32 // of services
-	overflow int64            // events
+	unsent   map[int]int64    // lines, by rule
 
 	taken       int64 // records, those without an event included
 	first, last stream.SequenceNumber
+	arrival     time.Time // of the last
 }
 
 // targetKey is what of an event decides where it goes.
@@ -36,15 +38,18 @@ type targetKey struct {
 	service string
 }
 
-// target is where events of a kind and service go.
+// target is where events of a kind and service go, and what came of them.
 type target struct {
-	service    int32
-	main       *queue
-	overflowed bool
+	group        string
+	overflowed   bool
+	service      int32
+	main, errors *queue // nil: none went there yet
+	lines        [filter.Fatal + 1]int64
+	saved        int64 // bytes
 }
 
 func newPending() *pending {
-	return &pending{byGroup: map[string]*queue{}, targets: map[targetKey]*target{}, numbers: map[string]int32{}}
+	return &pending{byGroup: map[string]*queue{}, targets: map[targetKey]*target{}, numbers: map[string]int32{}, unsent: map[int]int64{}}
 }
 
 // add takes b and returns the bytes that are held for it.
@@ -54,7 +59,7 @@ func (s *Sink) add(b stream.Batch) int64 {
 		p.first = b.Sequence
 	}
 	p.taken++
-	p.last = b.Sequence
+	p.last, p.arrival = b.Sequence, b.Arrival
 	if len(b.Events) == 0 {
 		return 0
 	}
@@ -69,30 +74,64 @@ func (s *Sink) add(b stream.Batch) int64 {
 
 func (s *Sink) addEvent(b *stream.Batch, i int32) (size int64) {
 	p, e := s.pending, &b.Events[i]
-	kind, service, at := s.classify(b, e)
-	to, size := s.target(targetKey{kind, service})
-	if to.overflowed {
-		p.overflow++
+	j := s.judge(b, e)
+	to, size := s.target(targetKey{j.kind, j.service})
+	to.lines[j.level]++
+	if !j.send {
+		p.unsent[j.rule]++
+		to.saved += int64(len(e.Line)) + eventOverhead
+		return size
 	}
-	p.put(to.main, entry{time: floorDiv(at, int64(time.Millisecond)), record: int32(len(p.records) - 1), event: i, service: to.service}, len(e.Line))
-	return size + entryBytes
+	waits := entry{time: j.time, record: int32(len(p.records) - 1), event: i, service: to.service}
+	if to.main == nil {
+		to.main = p.queue(to.group)
+	}
+	to.main.put(waits, len(e.Line))
+	if !j.failure {
+		return size + entryBytes
+	}
+	if to.errors == nil {
+		to.errors = p.queue(to.group + errorsSuffix)
+	}
+	to.errors.put(waits, len(e.Line))
+	return size + 2*entryBytes
 }
 
-// classify decides what a forwarder has decided already, if one sent the event.
-func (s *Sink) classify(b *stream.Batch, e *schema.Event) (schema.Kind, string, int64) {
+// judgement is all that is decided about an event.
+type judgement struct {
+	kind    schema.Kind
+	service string
+	time    int64 // milliseconds since the Unix epoch
+	send    bool
+	rule    int
+	level   filter.Level
+	failure bool // it also goes to the group for errors
+}
+
+// judge classifies what no forwarder did, and applies the rules.
+func (s *Sink) judge(b *stream.Batch, e *schema.Event) judgement {
 	origin := e.Origin
 	if origin == nil {
 		origin = &noOrigin
 	}
-	if e.Kind != schema.KindUnset {
-		return e.Kind, origin.Service, e.Time
+	j := judgement{kind: e.Kind, service: origin.Service}
+	at := e.Time
+	if e.Kind == schema.KindUnset {
+		v := s.plan.classifier.Classify(e.Line, origin, e.Time, b.Arrival.UnixNano())
+		j.kind, j.service, at = v.Kind, v.Service, v.Time
 	}
-	v := s.plan.classifier.Classify(e.Line, origin, e.Time, b.Arrival.UnixNano())
-	return v.Kind, v.Service, v.Time
+	j.time = floorDiv(at, int64(time.Millisecond))
+	v := s.plan.filter.Judge(&filter.Subject{
+		Event: e, Kind: j.kind, Service: j.service, Epoch: b.Epoch, Lane: b.Lane, Record: string(b.Sequence),
+	})
+	j.send, j.rule, j.level = v.Send, v.Rule, v.Level
+	j.failure = s.plan.errors.Enabled &&
+		(v.Level >= s.plan.errorLevel || s.plan.errors.Stderr && j.kind == schema.KindRaw && origin.Source == "stderr")
+	return j
 }
 
-// put adds an event to a log stream. The service knows no time before 1970.
-func (p *pending) put(q *queue, e entry, line int) {
+// put adds an event. The service knows no time before 1970.
+func (q *queue) put(e entry, line int) {
 	if e.time < 0 {
 		q.refuse(e, reasonTooOld)
 		return
@@ -108,11 +147,9 @@ func (s *Sink) target(k targetKey) (*target, int64) {
 		return to, 0
 	}
 	group, overflowed := s.cw.groupOf(s.plan.template, k.kind, k.service)
-	to := &target{service: p.service(k.service), overflowed: overflowed}
-	size := int64(queueBytes + len(k.service) + len(group))
-	to.main = p.queue(group)
+	to := &target{group: group, overflowed: overflowed, service: p.service(k.service)}
 	p.targets[k] = to
-	return to, size
+	return to, int64(targetBytes + len(k.service) + len(group))
 }
 
 func (p *pending) queue(group string) *queue {
@@ -134,6 +171,31 @@ func (p *pending) service(name string) int32 {
 		p.numbers[name] = n
 	}
 	return n
+}
+
+// count follows a flush: its range is not read again, unless the process dies before
+// its checkpoint.
+func (s *Sink) count() {
+	p, m := s.pending, s.cw.metrics
+	for k, to := range p.targets {
+		label := s.cw.services.of(k.service)
+		for level, n := range to.lines {
+			if n == 0 {
+				continue
+			}
+			m.lines.WithLabelValues(label, filter.Level(level).String()).Add(float64(n))
+			if to.overflowed {
+				m.overflow.Add(float64(n))
+			}
+		}
+		if to.saved > 0 {
+			m.saved.WithLabelValues(label).Add(float64(to.saved))
+			m.savedCost.WithLabelValues(label).Add(s.cw.cfg.Price.of(to.saved))
+		}
+	}
+	for rule, n := range p.unsent {
+		m.unsent.WithLabelValues(s.plan.rules[rule]).Add(float64(n))
+	}
 }
 
 // floorDiv divides towards the past, so that times before 1970 stay before it.

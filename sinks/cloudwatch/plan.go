@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"tributary/schema"
+	"tributary/schema/filter"
 )
 
 // formatVersion counts the formats of names, messages and plan together.
@@ -21,6 +22,8 @@ type plan struct {
 	Group        string       `json:"group"`
 	Metadata     bool         `json:"metadata"`
 	MessageBytes int          `json:"message_bytes"`
+	Errors       Errors       `json:"errors"`
+	Filter       filter.Rules `json:"filter"`
 	Rules        schema.Rules `json:"rules"` // for events that no forwarder classified
 }
 
@@ -30,6 +33,8 @@ func planText(cfg Config, rules schema.Rules) (string, error) {
 		Group:        cfg.LogGroup,
 		Metadata:     cfg.Metadata,
 		MessageBytes: cfg.MessageBytes,
+		Errors:       cfg.Errors,
+		Filter:       cfg.Filter,
 		Rules:        rules,
 	})
 	if err != nil {
@@ -46,6 +51,10 @@ type readyPlan struct {
 	template     template
 	metadata     bool
 	messageBytes int
+	errors       Errors
+	errorLevel   filter.Level
+	filter       *filter.Filter
+	rules        []string // names, for metrics
 	classifier   *schema.Classifier
 }
 
@@ -74,7 +83,7 @@ func readPlan(text string) (*readyPlan, error) {
 }
 
 func (p plan) compile() (*readyPlan, error) {
-	ready := &readyPlan{metadata: p.Metadata, messageBytes: p.MessageBytes}
+	ready := &readyPlan{metadata: p.Metadata, messageBytes: p.MessageBytes, errors: p.Errors}
 	if p.MessageBytes < 1024 || p.MessageBytes > maxMessage {
 		return nil, fmt.Errorf("plan: message_bytes %d", p.MessageBytes)
 	}
@@ -82,6 +91,13 @@ func (p plan) compile() (*readyPlan, error) {
 	if ready.template, err = parseTemplate(p.Group); err != nil {
 		return nil, fmt.Errorf("plan: group %q: %w", p.Group, err)
 	}
+	if ready.errorLevel, err = p.Errors.level(); err != nil {
+		return nil, fmt.Errorf("plan: errors: %w", err)
+	}
+	if ready.filter, err = p.Filter.Compile(); err != nil {
+		return nil, fmt.Errorf("plan: filter: %w", err)
+	}
+	ready.rules = ready.filter.Names()
 	if ready.classifier, err = p.Rules.Compile(); err != nil {
 		return nil, fmt.Errorf("plan: rules: %w", err)
 	}

@@ -23,6 +23,7 @@ type API interface {
 	CreateLogGroup(context.Context, *cloudwatchlogs.CreateLogGroupInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.CreateLogGroupOutput, error)
 	CreateLogStream(context.Context, *cloudwatchlogs.CreateLogStreamInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.CreateLogStreamOutput, error)
 	PutRetentionPolicy(context.Context, *cloudwatchlogs.PutRetentionPolicyInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.PutRetentionPolicyOutput, error)
+	GetLogEvents(context.Context, *cloudwatchlogs.GetLogEventsInput, ...func(*cloudwatchlogs.Options)) (*cloudwatchlogs.GetLogEventsOutput, error)
 }
 
 // once keeps the client from repeating a request: with two layers that do, the
@@ -124,6 +125,15 @@ func troubleOf(err error) (t trouble, code string) {
 		return unreachable, "a time-out"
 	}
 	return unreachable, "no answer"
+}
+
+// plainCode makes a label of what a server calls an error.
+func plainCode(code string) string {
+	other := func(r rune) bool { return !nameRune(r) && r != ' ' }
+	if code == "" || len(code) > 64 || strings.ContainsFunc(code, other) {
+		return "an unknown answer"
+	}
+	return code
 }
 
 func resource(k key) string { return "log group " + k.group + ", stream " + string(k.shard) }

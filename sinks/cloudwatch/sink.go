@@ -69,7 +69,8 @@ func (s *Sink) Flush(ctx context.Context, r stream.Range) error {
 	if err := s.keep(ctx, r); err != nil {
 		return fmt.Errorf("flush %s to %s: %w", r.First, r.Last, err)
 	}
-	s.cw.metrics.overflow.Add(float64(s.pending.overflow))
+	s.count()
+	s.settle()
 	s.cw.metrics.flush.Observe(time.Since(began).Seconds())
 	s.flushed = r
 	s.reset()
@@ -99,16 +100,24 @@ func (s *Sink) deliver(ctx context.Context) error {
 	var g errgroup.Group
 	g.SetLimit(s.cw.cfg.Parallel)
 	failures := make([]error, len(s.pending.queues))
+	look := &lookBudget{until: time.Now().Add(s.cw.cfg.ReadBack.Time)}
+	look.calls.Store(int64(s.cw.cfg.ReadBack.Calls))
+	suspicions := s.suspicions()
 	for i, q := range s.pending.queues {
 		if q.empty() {
 			continue
 		}
 		g.Go(func() error {
+			q.sort()
+			s.inquire(ctx, q, suspicions[i], look)
 			failures[i] = s.deliverQueue(ctx, q)
 			return nil
 		})
 	}
 	_ = g.Wait() // each error is in failures
+	if s.doubt != nil {
+		s.doubt.bound(s.cw.cfg.ReadBack.Bytes)
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -122,7 +131,6 @@ const maxNarrowed = 256
 // deliverQueue sends to one log stream, batch after batch. If it fails for long enough
 // the rest goes to the rejects.
 func (s *Sink) deliverQueue(ctx context.Context, q *queue) error {
-	q.sort()
 	k := key{q.group, s.shard}
 	var scratch []byte
 	for narrowed := 0; !q.empty(); {
@@ -169,7 +177,9 @@ func (s *Sink) send(ctx context.Context, k key, q *queue, b *batch) error {
 	}
 	m.events.Add(float64(stored))
 	for service, n := range bytes {
-		m.sent.WithLabelValues(s.cw.services.of(s.pending.services[service])).Add(float64(n))
+		label := s.cw.services.of(s.pending.services[service])
+		m.sent.WithLabelValues(label).Add(float64(n))
+		m.sentCost.WithLabelValues(label).Add(s.cw.cfg.Price.of(n))
 	}
 	m.skipped.Add(float64(b.skipped))
 	m.changed.WithLabelValues("mended").Add(float64(b.mended))
@@ -189,7 +199,7 @@ func (s *Sink) park(ctx context.Context, k key, q *queue, err error) error {
 	if !park {
 		return err
 	}
-	n := q.park(reasonParked + failure.code)
+	n := q.park(reasonParked + plainCode(failure.code))
 	s.cw.metrics.parked.Add(float64(n))
 	if first {
 		s.cw.log.Error("log stream parked, its events go to the rejects until it takes some again",
