@@ -23,6 +23,8 @@ type Loader struct {
 	text    []byte
 	lines   []Line
 	wanted  []wanted
+	whole   *Record // that Event decoded last
+	batch   schema.Batch
 }
 
 // NewLoader returns one that holds no lines yet.
@@ -39,6 +41,7 @@ type wanted struct {
 // next call.
 func (l *Loader) Load(records []Record, rows []Row) ([]Line, error) {
 	size := 0
+	l.whole = nil
 	l.wanted = l.wanted[:0]
 	for i := range rows {
 		l.wanted = append(l.wanted, wanted{rows[i].Record, rows[i].Index, int32(i)})
@@ -93,10 +96,14 @@ func (l *Loader) take(data []byte, arrival time.Time, list []wanted) error {
 }
 
 // Event returns the whole event of a row in a batch of its own, which is the
-// loader's until the next call.
+// loader's until the next call. Rows of one record in a row decode it once.
 func (l *Loader) Event(records []Record, row Row) (schema.Batch, error) {
 	r := &records[row.Record]
-	b, _, _ := l.decoder.Borrow(r.Data, r.Arrival)
+	if l.whole != r {
+		l.batch, _, _ = l.decoder.Borrow(r.Data, r.Arrival)
+		l.whole = r
+	}
+	b := l.batch
 	at, found := slices.BinarySearchFunc(b.Events, row.Index, func(e schema.Event, index uint32) int {
 		return int(int64(e.Index) - int64(index))
 	})
