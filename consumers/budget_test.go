@@ -128,8 +128,8 @@ type decoding struct {
 	live, peak *atomic.Int64
 }
 
-func (d decoding) Await(ctx context.Context) (int64, error) {
-	n, err := d.reader.Await(ctx)
+func (d decoding) Await(ctx context.Context, until time.Time) (int64, error) {
+	n, err := d.reader.Await(ctx, until)
 	return 3 * n, err // what it may be is more than what it is
 }
 

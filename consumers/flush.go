@@ -97,6 +97,7 @@ func (s *shard) after() stream.SequenceNumber {
 // until both succeed.
 func (s *shard) deliver(held context.Context, r stream.Range, patience time.Duration) error {
 	s.progress.set(StateFlushing, nil)
+	s.unsettled = !s.policy.TwoPhase
 	began := time.Now()
 	if len(s.span.rejects) > 0 {
 		err := s.persist(held, stepRejects, patience, func() error { return s.rejects.Put(held, r, s.span.rejects) })
@@ -141,6 +142,7 @@ func (s *shard) checkpoint(held context.Context, final bool) error {
 		return err
 	}
 	s.durable, s.written = "", time.Now()
+	s.unsettled = s.unsettled && s.doubts()
 	s.metrics.lanes.WithLabelValues(string(s.id)).Set(float64(len(s.marks.at)))
 	s.showLag()
 	if old != nil && *old != *s.kept {

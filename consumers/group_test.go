@@ -463,3 +463,28 @@ func TestWhatAGroupCannotStartWith(t *testing.T) {
 		})
 	}
 }
+
+func TestARecordForAnotherGroupIsPassedOver(t *testing.T) {
+	inBubble(t, 1, func(b *bubble) {
+		encoder := schema.NewEncoder()
+		for i, to := range []string{"", "lake", "realtime"} {
+			b.site.sent["for "+to] = to != "realtime"
+			data, err := encoder.Append(nil, &schema.Batch{Epoch: schema.Epoch{9}, Lane: uint32(i), To: to, Events: []schema.Event{
+				{Time: 1, Kind: schema.KindRaw, Offset: 1, Origin: &schema.Origin{}, Line: []byte("for " + to)}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.site.put("key", data)
+		}
+		delete(b.site.sent, "for realtime")
+		w := b.start(bubbleConfig("w"))
+		b.until("all is delivered", 15*time.Second, b.site.delivered)
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
+		b.site.exactlyOnce()
+		if n := w.sum(t, "tributary_consumers_elsewhere_total"); n != 1 {
+			t.Errorf("%v events passed over, want 1", n)
+		}
+	})
+}

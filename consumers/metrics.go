@@ -45,6 +45,7 @@ type metrics struct {
 	flushSeconds  prometheus.Histogram
 	retries       *prometheus.CounterVec
 	stopped       *prometheus.CounterVec
+	elsewhere     prometheus.Counter
 	gaps          prometheus.Counter
 	lost, expired prometheus.Counter
 	shards        prometheus.Gauge
@@ -69,12 +70,13 @@ func newMetrics(reg prometheus.Registerer, held func() float64) *metrics {
 			Name: name("retries_total"), Help: "Steps to be made again after an unknown error."}, []string{"step"}),
 		stopped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: name("stopped_total"), Help: "Shards that dropped their sink, by reason."}, []string{"reason"}),
-		gaps:    counter("gaps_total", "Pending ranges that the stream no longer held as a whole, and shards that nobody read for longer than it keeps records: data may be missing."),
-		lost:    counter("lost_leases_total", "Leases that ended without this worker giving them up."),
-		expired: counter("expired_shards_total", "Shards that left the stream before they were read to their end: data is missing."),
-		shards:  prometheus.NewGauge(prometheus.GaugeOpts{Name: name("shards"), Help: "Leases held by this worker."}),
-		lag:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("lag_seconds"), Help: "Time from the arrival of the oldest record that is not durable, or the reader's time behind the tip if longer."}, []string{"shard"}),
-		parked:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("parked"), Help: "1 while a failure keeps a shard from being delivered."}, []string{"shard"}),
+		gaps:      counter("gaps_total", "Pending ranges that the stream no longer held as a whole, and shards that nobody read for longer than it keeps records: data may be missing."),
+		elsewhere: counter("elsewhere_total", "Events passed over because they are for another group: a replay of what its destination had refused."),
+		lost:      counter("lost_leases_total", "Leases that ended without this worker giving them up."),
+		expired:   counter("expired_shards_total", "Shards that left the stream before they were read to their end: data is missing."),
+		shards:    prometheus.NewGauge(prometheus.GaugeOpts{Name: name("shards"), Help: "Leases held by this worker."}),
+		lag:       prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("lag_seconds"), Help: "Time from the arrival of the oldest record that is not durable, or the reader's time behind the tip if longer."}, []string{"shard"}),
+		parked:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("parked"), Help: "1 while a failure keeps a shard from being delivered."}, []string{"shard"}),
 	}
 	m.lanes = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("dedup_lanes"), Help: "Entries of a shard's de-duplication map."}, []string{"shard"})
 	m.records.metric = counter("records_total", "Records taken from the stream.")

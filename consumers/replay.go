@@ -109,7 +109,7 @@ func (s *shard) await(reading context.Context) (need int64, f found, err error) 
 	if !s.lease.Valid() {
 		return 0, gone, lease.ErrLost
 	}
-	need, err = s.reader.Await(reading)
+	need, err = s.reader.Await(reading, time.Time{})
 	f, err = outcome(reading, err)
 	return need, f, err
 }

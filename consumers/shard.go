@@ -12,10 +12,10 @@ import (
 	"tributary/stream"
 )
 
-// reader hands out the records of one shard: Await says what the next one may
-// decode to, Next decodes it. *stream.Reader.
+// reader hands out the records of one shard: Await waits, until then at most, and says
+// what the next one may decode to, Next decodes it. *stream.Reader.
 type reader interface {
-	Await(ctx context.Context) (bytes int64, err error)
+	Await(ctx context.Context, until time.Time) (bytes int64, err error)
 	Next(ctx context.Context) (stream.Batch, error)
 	Close()
 	Behind() time.Duration
@@ -59,6 +59,7 @@ type plan struct{ text, hash string }
 
 // fixed is what all shards of a worker share.
 type fixed struct {
+	group   string
 	policy  Policy // with the range_bytes of the group
 	entries int    // de-duplication map, of the group
 	dest    Destination
@@ -79,10 +80,15 @@ type shard struct {
 	id       stream.ShardID
 	lease    holding
 	open     func(from stream.Position) (reader, error)
-	start    stream.Position // where to begin without a checkpoint
-	parents  []lease.Place   // the final maps to begin with, without a checkpoint
+	poll     func(from stream.Position) (reader, error) // open, without fan-out
+	start    stream.Position                            // where to begin without a checkpoint
+	reset    bool                                       // start is where a reset put it
+	parents  []lease.Place                              // the final maps to begin with, without a checkpoint
 	progress progress
 	log      *slog.Logger
+	// unsettled: this or an earlier life may have delivered more than the checkpoint
+	// says. Never in a group with two phases.
+	unsettled bool
 
 	// One life: from opening to the end or the next failure.
 	reader  reader
@@ -184,6 +190,9 @@ func (s *shard) live(reading, held context.Context) (err error) {
 	if err := s.begin(held, s.plan.text, s.from()); err != nil {
 		return err
 	}
+	if err := s.revisit(reading); err != nil || reading.Err() != nil {
+		return err
+	}
 	s.progress.set(StateReading, nil)
 	s.metrics.parked.WithLabelValues(string(s.id)).Set(0)
 	return s.read(reading, held)
@@ -238,7 +247,7 @@ func (s *shard) read(reading, held context.Context) error {
 		if err := s.flushIfDue(held); err != nil {
 			return err
 		}
-		need, err := s.reader.Await(reading)
+		need, err := s.reader.Await(reading, s.due())
 		switch {
 		case errors.Is(err, stream.ErrShardClosed):
 			return s.end(held)
@@ -259,6 +268,14 @@ func (s *shard) read(reading, held context.Context) error {
 			return s.finish(held)
 		}
 	}
+}
+
+// due is when the range has waited long enough; zero if there is none.
+func (s *shard) due() time.Time {
+	if s.span.empty() {
+		return time.Time{}
+	}
+	return s.span.since.Add(s.policy.MaxAge)
 }
 
 // take appends one record of at most need bytes, after the flush that makes room
@@ -313,6 +330,10 @@ func (s *shard) append(b stream.Batch) error {
 	s.metrics.bytes.add(int(b.Bytes))
 	s.metrics.events.add(len(b.Events))
 	s.metrics.rejects.add(len(b.Rejects))
+	if b.To != "" && b.To != s.group {
+		s.metrics.elsewhere.Add(float64(len(b.Events)))
+		b.Events = nil
+	}
 	b.Duplicates = s.marks.drop(&b)
 	s.metrics.duplicates.add(b.Duplicates)
 	if err := s.sink.Append(b); err != nil {

@@ -36,6 +36,22 @@ type Sink interface {
 	Flush(ctx context.Context, r stream.Range) error
 }
 
+// An Heir is a Sink of a group without two phases that can find out what was
+// delivered already. When another life of the shard may have delivered more than its
+// checkpoint says, it is told so before the first Append.
+type Heir interface {
+	Sink
+	// Recall shows a record at or before the checkpoint, all of which was delivered and
+	// is not to be delivered again. Records come in their order.
+	Recall(b stream.Batch)
+	// Inherit follows: every record before the checkpoint that arrived at since or later
+	// was shown, all there ever were if since is zero; of the records behind it those
+	// that arrived by until may have been delivered.
+	Inherit(since, until time.Time)
+	// Settled reports that nothing is in doubt any more.
+	Settled() bool
+}
+
 // A Reject is input that can never be delivered, with its position.
 type Reject struct {
 	Sequence stream.SequenceNumber

@@ -222,7 +222,7 @@ func (g *Group) take(ctx, held context.Context, v view, items []lease.Item, runn
 				if !told {
 					from = startOf(shard, g.stored, known)
 				}
-				g.start(ctx, held, l, shard, from, parentPlaces(shard, l.Item(), v.items), running)
+				g.start(ctx, held, l, shard, from, told, parentPlaces(shard, l.Item(), v.items), running)
 			}
 			g.unmark(g.taking, item.Shard)
 		})
@@ -325,10 +325,12 @@ func (g *Group) handOver(v view) {
 	}
 }
 
-func (g *Group) start(reading, held context.Context, l *lease.Lease, of stream.Shard, from stream.Position, parents []lease.Place, running *sync.WaitGroup) {
+func (g *Group) start(reading, held context.Context, l *lease.Lease, of stream.Shard, from stream.Position, reset bool, parents []lease.Place, running *sync.WaitGroup) {
 	log := g.fixed.log.With("shard", string(of.ID))
 	s := &shard{
-		fixed: &g.fixed, id: of.ID, lease: l, start: from, parents: parents, log: log,
+		fixed: &g.fixed, id: of.ID, lease: l, start: from, reset: reset, parents: parents, log: log,
+		unsettled: l.Item().Unsettled && !g.cfg.Policy.TwoPhase,
+		poll:      func(from stream.Position) (reader, error) { return g.source.Open(of.ID, from) },
 		open: func(from stream.Position) (reader, error) {
 			if g.fanOut != nil {
 				return g.fanOut.Open(of.ID, from)
@@ -407,7 +409,7 @@ func (g *Group) keepUp(reading, held context.Context, s *shard, l *lease.Lease) 
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(held), 2*g.cfg.AttemptTimeout)
 	defer cancel()
-	if err := l.Release(last); err != nil {
+	if err := l.Release(last, !s.unsettled); err != nil {
 		s.log.Warn("lease not released, it will run out", "err", err)
 		return
 	}

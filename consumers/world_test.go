@@ -157,9 +157,18 @@ func (r *fakeReader) Tip() time.Time        { return time.Time{} }
 
 func (r *fakeReader) Close() { r.w.closes.Add(1) }
 
-func (r *fakeReader) Await(ctx context.Context) (int64, error) {
+func (r *fakeReader) Await(ctx context.Context, until time.Time) (int64, error) {
 	before := *r
-	b, err := r.Next(ctx)
+	b, err := r.look()
+	wait := time.Second
+	if !until.IsZero() {
+		wait = min(wait, time.Until(until))
+	}
+	if b.Sequence == "" && err == nil {
+		if err = sleep(ctx, wait); err == nil {
+			b, err = r.look()
+		}
+	}
 	*r = before
 	if b.Sequence == "" {
 		return 0, err

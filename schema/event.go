@@ -89,8 +89,11 @@ type Event struct {
 // order of their offsets, or the events of another producer's record (Epoch
 // zero, all Kinds unset).
 type Batch struct {
-	Epoch  Epoch
-	Lane   uint32
+	Epoch Epoch
+	Lane  uint32
+	// To names the one group that the events are for: they come again because that
+	// group's destination had refused them. Empty: for all. At most 255 bytes.
+	To     string
 	Events []Event
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -88,8 +89,10 @@ func TestABrokenMessageIsOneReject(t *testing.T) {
 		message    []byte
 	}{
 		{"good", "", base(0)},
-		{"fields of a later version are skipped", "", text(append(protowire.AppendVarint(protowire.AppendTag(base(0), 99, protowire.VarintType), 5), 11<<3|1, 1, 2, 3, 4, 5, 6, 7, 8), 1000, "later")},
+		{"fields of a later version are skipped", "", text(append(protowire.AppendVarint(protowire.AppendTag(base(0), 99, protowire.VarintType), 5), 12<<3|1, 1, 2, 3, 4, 5, 6, 7, 8), 1000, "later")},
 		{"a part", "", part(1, 1, 2, id)},
+		{"the group it is for", "", text(base(0), 11, "realtime")},
+		{"too long a name of a group", bad, text(base(0), 11, strings.Repeat("g", 256))},
 		{"no origins", bad, base(3)},
 		{"no column of origins", bad, base(4)},
 		{"no offsets", bad, base(5)},

@@ -96,7 +96,7 @@ func (c *columns) empty() bool {
 func (d *Decoder) gather(plain []byte, b *Batch) (c columns, reason string) {
 	d.origins = d.origins[:0]
 	ok := eachField(plain, func(f field) bool {
-		if f.number > fieldLines {
+		if f.number > fieldTo {
 			return true // of a later version
 		}
 		if (f.typ == protowire.BytesType) == (f.number == fieldLane) {
@@ -123,6 +123,11 @@ func (d *Decoder) gather(plain []byte, b *Batch) (c columns, reason string) {
 				return false
 			}
 			d.origins = append(d.origins, o.origin)
+		case fieldTo:
+			if len(f.bytes) > maxTo {
+				return false
+			}
+			b.To = string(f.bytes)
 		case fieldParts:
 			c.parts++
 		case fieldLines:

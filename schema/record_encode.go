@@ -20,7 +20,11 @@ const (
 	fieldFlags   = 8
 	fieldParts   = 9
 	fieldLines   = 10
+	fieldTo      = 11
 )
+
+// maxTo bounds Batch.To, which every reader of a record holds.
+const maxTo = 255
 
 var errOffsetOrder = errors.New("offsets of a batch must not decrease")
 
@@ -74,6 +78,10 @@ func (e *Encoder) Append(dst []byte, b *Batch) ([]byte, error) {
 		p = protowire.AppendTag(p, fieldLines, protowire.BytesType)
 		p = protowire.AppendBytes(p, b.Events[i].Line)
 	}
+	if b.To != "" {
+		p = protowire.AppendTag(p, fieldTo, protowire.BytesType)
+		p = protowire.AppendString(p, b.To)
+	}
 	e.plain = p
 	dst = append(dst, magic...)
 	dst = append(dst, version1)
@@ -83,6 +91,9 @@ func (e *Encoder) Append(dst []byte, b *Batch) ([]byte, error) {
 // check refuses what the decoder would reject: better an error here than a
 // record in the stream that nobody can read.
 func check(b *Batch) error {
+	if len(b.To) > maxTo {
+		return fmt.Errorf("a group's name of %d bytes: at most %d", len(b.To), maxTo)
+	}
 	size, offset := 0, uint64(0)
 	for i := range b.Events {
 		ev := &b.Events[i]

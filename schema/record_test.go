@@ -136,6 +136,7 @@ func TestEdgesOfABatch(t *testing.T) {
 		"no events":            {Epoch: schema.Epoch{1}, Lane: 3},
 		"zero everything":      {Events: []schema.Event{{Origin: empty, Line: []byte{}}}},
 		"extremes":             {Lane: math.MaxUint32, Events: []schema.Event{{Time: math.MinInt64, Origin: empty, Line: []byte("a")}, {Time: math.MaxInt64, Offset: math.MaxUint64, Origin: empty, Line: []byte("\x00\xff")}}},
+		"for one group":        {To: strings.Repeat("g", 255), Events: []schema.Event{{Origin: empty, Line: []byte("a")}}},
 		"events of one offset": {Events: []schema.Event{{Offset: 5, Origin: empty, Line: []byte("a")}, {Offset: 5, Origin: empty, Line: []byte("b")}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,18 +53,18 @@ type Reader struct {
 
 // Await waits for a record and returns the most that it can decode to, in bytes as
 // Batch.Bytes and Batch.Rejects count them: what a caller makes room for before
-// Next decodes it. 0 says that nothing came in 5/4 of ReaderConfig.PollInterval, or
-// of a second if that is less: the shard is quiet, or calls fail and are made again
-// with a backoff, which metrics and a Warn show. It gives the caller a chance to look
-// at the clock.
+// Next decodes it. 0 says that nothing came by until, or in 5/4 of
+// ReaderConfig.PollInterval, or of a second, whichever comes first: the shard is quiet,
+// or calls fail and are made again with a backoff, which metrics and a Warn show. It
+// gives the caller a chance to look at the clock. A zero until says nothing.
 //
 // The error is ErrShardClosed behind the last record of a closed shard, ctx's
 // error when ctx ended, or Permanent when the stream or the shard is gone or does
 // not know the sequence number to begin at; it is ErrRecreated when the stream's
 // name stands for another stream. After an error other than ctx's, every further
 // call returns it or tries again; nothing is skipped.
-func (r *Reader) Await(ctx context.Context) (int64, error) {
-	deadline := time.Now().Add(r.src.cfg.look())
+func (r *Reader) Await(ctx context.Context, until time.Time) (int64, error) {
+	deadline := r.src.cfg.look(until)
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, fmt.Errorf("read %s: %w", r.shard, err)
@@ -99,7 +99,7 @@ const rejectMargin = 1 << 10
 // caller waited long; then Next waits anew.
 func (r *Reader) Next(ctx context.Context) (Batch, error) {
 	for {
-		if n, err := r.Await(ctx); err != nil || n == 0 {
+		if n, err := r.Await(ctx, time.Time{}); err != nil || n == 0 {
 			return Batch{}, err
 		}
 		if b, ok := r.handOut(); ok {
@@ -205,6 +205,7 @@ func (r *Reader) decode(sequence SequenceNumber, record *types.Record) Batch {
 		Arrival:  arrival,
 		Epoch:    decoded.Epoch,
 		Lane:     decoded.Lane,
+		To:       decoded.To,
 		Events:   decoded.Events,
 		Rejects:  rejects,
 		Record:   record.Data,

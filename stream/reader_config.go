@@ -69,12 +69,16 @@ func DefaultReaderConfig() ReaderConfig {
 	}
 }
 
-// look is how long Await waits before its caller gets a look at the clock: a little
+// look is until when Await waits before its caller gets a look at the clock: a little
 // more than the wait at the tip, so that what the next call brings is seen, and
 // never more than the owner of a shard may be blind to what others want of it.
-func (c ReaderConfig) look() time.Duration {
+func (c ReaderConfig) look(until time.Time) time.Time {
 	wait := min(c.PollInterval, time.Second)
-	return wait + wait/4
+	at := time.Now().Add(wait + wait/4)
+	if !until.IsZero() && until.Before(at) {
+		return until
+	}
+	return at
 }
 
 // Validate joins all faults.

@@ -211,7 +211,7 @@ func TestLatestStaysWhereItWasWhenAnAnswerIsTakenBack(t *testing.T) {
 			f.shards["0"].write(line(n) + strings.Repeat(" ", 200<<10))
 		}
 		for n := int64(0); n == 0; {
-			if n, err = r.Await(t.Context()); err != nil {
+			if n, err = r.Await(t.Context(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 		}

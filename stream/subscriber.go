@@ -39,8 +39,8 @@ type Subscriber struct {
 }
 
 // Await waits for a record; see Reader.Await.
-func (s *Subscriber) Await(ctx context.Context) (int64, error) {
-	deadline := time.Now().Add(s.r.src.cfg.look())
+func (s *Subscriber) Await(ctx context.Context, until time.Time) (int64, error) {
+	deadline := s.r.src.cfg.look(until)
 	for {
 		if err := ctx.Err(); err != nil {
 			return 0, fmt.Errorf("read %s: %w", s.r.shard, err)
@@ -60,7 +60,7 @@ func (s *Subscriber) Await(ctx context.Context) (int64, error) {
 // Next returns the next record; see Reader.Next.
 func (s *Subscriber) Next(ctx context.Context) (Batch, error) {
 	for {
-		if n, err := s.Await(ctx); err != nil || n == 0 {
+		if n, err := s.Await(ctx, time.Time{}); err != nil || n == 0 {
 			return Batch{}, err
 		}
 		if b, ok := s.r.handOut(); ok {

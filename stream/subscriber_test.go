@@ -348,7 +348,7 @@ func TestAQuietSubscriptionLetsItsOwnerLookAtTheClock(t *testing.T) {
 		r := s.worker(func(c *stream.ReaderConfig) { c.PollInterval = time.Minute }).open(stream.TrimHorizon())
 		for range 10 {
 			before := time.Now()
-			if n, err := r.Await(t.Context()); n != 0 || err != nil {
+			if n, err := r.Await(t.Context(), time.Time{}); n != 0 || err != nil {
 				t.Fatalf("%d bytes, %v", n, err)
 			}
 			if waited := time.Since(before); waited > 1250*time.Millisecond {

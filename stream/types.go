@@ -52,6 +52,7 @@ type Batch struct {
 	Arrival  time.Time      // ApproximateArrivalTimestamp; the same on every read
 	Epoch    schema.Epoch   // zero for records of other producers
 	Lane     uint32
+	To       string // the one group that Events are for; empty: all
 	Events   []schema.Event
 	Rejects  []schema.Reject // what of this record no decoder understands
 	// Record is the record as it came: decoded again it gives the same events under

@@ -54,7 +54,7 @@ func localOptions() fx.Option {
 	return fx.Options(
 		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory),
 		fx.Provide(app.NewForwarder, app.NewLakeGroup),
-		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.SettleLake, app.RunForwarder, app.Greet, app.RunDemo),
+		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.Settle, app.RunForwarder, app.Greet, app.RunDemo),
 	)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -309,6 +310,14 @@ func (s *rejectShow) text(k rejects.Kept) error {
 		today = fmt.Sprintf("%s and %s: %s", today, counted(int64(len(again)), "reject"), again[0].Reason)
 	}
 	data, cut := k.Data, ""
+	if len(again) == 0 && !b.Epoch.IsZero() { // a record of ours holds more than its lines
+		var lines [][]byte
+		for i := range b.Events {
+			lines = append(lines, b.Events[i].Line)
+		}
+		data = bytes.Join(lines, []byte("\n"))
+	}
+	whole := len(data)
 	if s.most > 0 && len(data) > s.most {
 		data = data[:s.most]
 		for i := range min(utf8.UTFMax, len(data)) { // no half of a character
@@ -319,7 +328,7 @@ func (s *rejectShow) text(k rejects.Kept) error {
 				break
 			}
 		}
-		cut = fmt.Sprintf("… %s of %s more: --bytes 0 shows all, --raw FILE writes them\n", counted(int64(len(k.Data)-len(data)), "byte"), grouped(int64(len(k.Data))))
+		cut = fmt.Sprintf("… %s of %s more: --bytes 0 shows all, --raw FILE writes them\n", counted(int64(whole-len(data)), "byte"), grouped(int64(whole)))
 	}
 	g := &grid{}
 	g.add("reject", k.ID+" of group "+k.Group)
@@ -329,6 +338,9 @@ func (s *rejectShow) text(k rejects.Kept) error {
 	g.add("arrival", k.Arrival.UTC().Format(time.RFC3339Nano))
 	g.add("reason", printable(k.Reason))
 	g.add("today", "this build makes of it "+today)
+	if k.To != "" {
+		g.add("for", "group "+k.To+" alone, whose destination refused it")
+	}
 	g.add("state", string(k.State))
 	g.add("bytes", grouped(int64(k.Bytes)))
 	_, err := fmt.Fprintf(s.out, "%s\n%s%s\n", g, readable(data), cut)

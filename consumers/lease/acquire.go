@@ -10,7 +10,8 @@ import (
 
 // Acquire takes the lease of an item that is free or that Watch found expired. Of
 // several workers that saw the same item one succeeds, the others get ErrLost.
-// The claim, whoever made it, ends with it.
+// The claim, whoever made it, ends with it. An item that still has an owner was left
+// without a Release: it is unsettled from then on.
 func (t *Table) Acquire(ctx context.Context, seen Item) (*Lease, error) {
 	reset, err := t.Reset(ctx, seen.Shard)
 	if err != nil {
@@ -18,6 +19,7 @@ func (t *Table) Acquire(ctx context.Context, seen Item) (*Lease, error) {
 	}
 	began := time.Now()
 	want := seen
+	want.Unsettled = seen.Unsettled || seen.Owner != ""
 	want.Owner, want.Claim, want.Report = t.cfg.Worker, "", nil
 	want.Generation = max(seen.Generation, reset.Generation)
 	t.stamp(&want, began)

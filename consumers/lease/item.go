@@ -34,6 +34,7 @@ const (
 	attrPending    = "Pending"
 	attrReport     = "Report"
 	attrGap        = "Gap"
+	attrUnsettled  = "Unsettled"
 )
 
 // Pending is a range about to be flushed, and the plan it is flushed by.
@@ -64,6 +65,9 @@ type Item struct {
 	Pending  *Pending
 	Report   *Report // of the holder, for others to see; nil = none
 	Gap      *Gap    // the latest; nil = none
+	// Unsettled: a holder may have delivered more than the checkpoint says. Of a group
+	// with two phases the pending range says so better.
+	Unsettled bool
 }
 
 type attributes = map[string]types.AttributeValue
@@ -109,6 +113,9 @@ func encode(i Item) attributes {
 	if i.Report != nil {
 		a[attrReport] = &types.AttributeValueMemberM{Value: encodeReport(*i.Report)}
 	}
+	if i.Unsettled {
+		a[attrUnsettled] = number(1)
+	}
 	if i.Gap != nil {
 		a[attrGap] = &types.AttributeValueMemberM{Value: encodeGap(*i.Gap)}
 	}
@@ -135,6 +142,7 @@ func decode(a attributes) (Item, error) {
 		Previous:   stream.SequenceNumber(r.text(attrPrevious)),
 	}
 	_, i.Counted = a[attrCounter]
+	_, i.Unsettled = a[attrUnsettled]
 	i.Report, i.Gap = decodeReport(a), decodeGap(a)
 	if m, ok := r.child(attrPending); ok {
 		i.Pending = &Pending{

@@ -121,11 +121,12 @@ func before(a, b stream.SequenceNumber) bool {
 	return a.Compare(b) < 0
 }
 
-// Release gives the lease up, so that others need not wait for it to run out. The
-// Lease is of no use afterwards, whatever is returned.
-func (l *Lease) Release(ctx context.Context) error {
+// Release gives the lease up, so that others need not wait for it to run out. settled
+// says that nothing beyond the checkpoint can have been delivered. The Lease is of no
+// use afterwards, whatever is returned.
+func (l *Lease) Release(ctx context.Context, settled bool) error {
 	err := l.change(ctx, "release lease", func(i *Item) error {
-		i.Owner, i.Report = "", nil
+		i.Owner, i.Report, i.Unsettled = "", nil, !settled
 		return nil
 	})
 	l.fail(errReleased)

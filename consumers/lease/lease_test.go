@@ -69,7 +69,7 @@ func TestAZombieCannotWrite(t *testing.T) {
 		"checkpoint": func(l *lease.Lease) error { return l.Checkpoint(background, "300") },
 		"end":        func(l *lease.Lease) error { return l.Checkpoint(background, lease.ShardEnd) },
 		"mark gap":   func(l *lease.Lease) error { return l.MarkGap(background, lease.Gap{First: "101", Last: "150"}) },
-		"release":    func(l *lease.Lease) error { return l.Release(background) },
+		"release":    func(l *lease.Lease) error { return l.Release(background, true) },
 	}
 	for name, write := range writes {
 		t.Run(name, func(t *testing.T) {
@@ -237,7 +237,7 @@ func TestALeaseLastsFromTheWriteThatLanded(t *testing.T) {
 					if late := l.Until().Sub(began) - 10*time.Second; late > c.late {
 						t.Errorf("%s: lasts %v longer than it should", write, late)
 					}
-					must(t, l.Release(t.Context()))
+					must(t, l.Release(t.Context(), true))
 					seen = item(t, table)
 				}
 			})
@@ -317,7 +317,7 @@ func TestAClaimSurvivesTheOwnersWritesAndEndsWithTheHandover(t *testing.T) {
 		if err := e.table(t, "third").Claim(t.Context(), item(t, table)); !errors.Is(err, lease.ErrLost) {
 			t.Errorf("claimed twice: %v", err)
 		}
-		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context(), true))
 		if err := l.Renew(t.Context()); !errors.Is(err, lease.ErrLost) {
 			t.Errorf("renewed after release: %v", err)
 		}
@@ -383,7 +383,7 @@ func TestAttributesOfOthersStay(t *testing.T) {
 		put(t, e, map[string]types.AttributeValue{"ShardID": s(string(shard0)), "AssignedTo": s(""), "Note": s("mine")})
 		l := acquire(t, table)
 		must(t, l.Checkpoint(t.Context(), "5"))
-		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context(), true))
 		if got := raw(t, e, "leases", "ShardID", string(shard0)); got["Note"] == nil || got["AssignedTo"] != nil {
 			t.Errorf("item %v", got)
 		}

@@ -100,7 +100,7 @@ func TestAResetOfAnItemThatMovedIsRefused(t *testing.T) {
 	for name, move := range map[string]func(t *testing.T, e endpoint, l *lease.Lease){
 		"by a renewal":    func(t *testing.T, _ endpoint, l *lease.Lease) { must(t, l.Renew(t.Context())) },
 		"by a checkpoint": func(t *testing.T, _ endpoint, l *lease.Lease) { must(t, l.Checkpoint(t.Context(), "149")) },
-		"by a release":    func(t *testing.T, _ endpoint, l *lease.Lease) { must(t, l.Release(t.Context())) },
+		"by a release":    func(t *testing.T, _ endpoint, l *lease.Lease) { must(t, l.Release(t.Context(), true)) },
 		"by another library": func(t *testing.T, e endpoint, _ *lease.Lease) {
 			put(t, e, map[string]types.AttributeValue{"ShardID": s(string(shard0)), "Checkpoint": s("149")})
 		},
@@ -143,7 +143,7 @@ func TestAResetCutInHalf(t *testing.T) {
 	half := func(t *testing.T) (endpoint, *lease.Table) {
 		e := newEndpoint(t)
 		table, l := worn(t, e)
-		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context(), true))
 		must(t, e.table(t, "other").Withdraw(t.Context(), shard0))
 		e.rules(t, fault.Rule{Operation: "UpdateItem", Action: "error"})
 		if err := table.Apply(t.Context(), item(t, table), toNoon(3)); err == nil {
@@ -249,7 +249,7 @@ func TestWhatAHolderReportsIsSeenAtItsNextWrite(t *testing.T) {
 		if got := item(t, table).Report; got == nil || *got != (lease.Report{State: "reading", Since: noon.Add(time.Second)}) {
 			t.Errorf("report %+v", got)
 		}
-		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context(), true))
 		if got := item(t, table).Report; got != nil {
 			t.Errorf("a free lease reports %+v", got)
 		}
@@ -297,13 +297,13 @@ func TestAGapStandsInTheItemUntilAReset(t *testing.T) {
 			t.Errorf("marked twice: %+v", got)
 		}
 		must(t, l.Checkpoint(t.Context(), "149"))
-		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context(), true))
 		l = acquire(t, e.table(t, "heir"))
 		must(t, l.Checkpoint(t.Context(), "160"))
 		if got := item(t, table).Gap; got == nil || *got != gap {
 			t.Errorf("after another worker's checkpoint: %+v", got)
 		}
-		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context(), true))
 		must(t, table.Apply(t.Context(), item(t, table), toNoon(1)))
 		if got := item(t, table).Gap; got != nil {
 			t.Errorf("after a reset: %+v", got)

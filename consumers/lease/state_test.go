@@ -51,7 +51,7 @@ func TestGoldenItems(t *testing.T) {
 		must(t, e.table(t, "host-2-f00d").Claim(t.Context(), item(t, table)))
 		golden(t, "lease_full", raw(t, e, "leases", "ShardID", string(shard0)))
 		must(t, l.Checkpoint(t.Context(), lease.ShardEnd))
-		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context(), true))
 		golden(t, "lease_finished", raw(t, e, "leases", "ShardID", string(shard0)))
 		golden(t, "generation", raw(t, e, "leases-state", "Key", "shard/"+string(shard0)))
 

@@ -22,7 +22,7 @@ func finished(t *testing.T, table *lease.Table) lease.Place {
 	place := lease.Place{Shard: shard0, Generation: 2, Sequence: lease.ShardEnd}
 	must(t, table.PutSnapshot(t.Context(), place, noise(400_000))) // in two chunks
 	must(t, l.Checkpoint(t.Context(), lease.ShardEnd))
-	must(t, l.Release(t.Context()))
+	must(t, l.Release(t.Context(), true))
 	return place
 }
 
@@ -60,7 +60,7 @@ func TestForgetCanDieAnywhere(t *testing.T) {
 func TestForgetLeavesWhatIsNotAsItWasSeen(t *testing.T) {
 	for name, change := range map[string]func(*testing.T, *lease.Table){
 		"somebody holds it": func(t *testing.T, table *lease.Table) { acquire(t, table) },
-		"it was held since": func(t *testing.T, table *lease.Table) { must(t, acquire(t, table).Release(t.Context())) },
+		"it was held since": func(t *testing.T, table *lease.Table) { must(t, acquire(t, table).Release(t.Context(), true)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestForgetLeavesWhatIsNotAsItWasSeen(t *testing.T) {
 	t.Run("it is not finished", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			table := newEndpoint(t).table(t, "w")
-			must(t, acquire(t, table).Release(t.Context()))
+			must(t, acquire(t, table).Release(t.Context(), true))
 			if _, err := table.Forget(t.Context(), item(t, table)); err == nil {
 				t.Error("no error")
 			}

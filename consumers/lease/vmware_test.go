@@ -296,7 +296,7 @@ func TestItemsOfOursAreTakenBack(t *testing.T) {
 		"released": {func(t *testing.T, table *lease.Table) {
 			l := acquire(t, table)
 			must(t, l.Checkpoint(t.Context(), "100"))
-			must(t, l.Release(t.Context()))
+			must(t, l.Release(t.Context(), true))
 		}, "100"},
 		"dead with a range pending": {func(t *testing.T, table *lease.Table) {
 			l := acquire(t, table)
@@ -307,7 +307,7 @@ func TestItemsOfOursAreTakenBack(t *testing.T) {
 		"finished": {func(t *testing.T, table *lease.Table) {
 			l := acquire(t, table)
 			must(t, l.Checkpoint(t.Context(), lease.ShardEnd))
-			must(t, l.Release(t.Context()))
+			must(t, l.Release(t.Context(), true))
 		}, "SHARD_END"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -396,7 +396,7 @@ func TestWhatTheOtherLibraryErasesIsKeptElsewhere(t *testing.T) {
 		must(t, table.PutSnapshot(t.Context(), place, []byte("map")))
 		must(t, l.Checkpoint(t.Context(), "100"))
 		must(t, l.Prepare(t.Context(), lease.Pending{First: "101", Last: "150", Generation: 4, Plan: plan}))
-		must(t, l.Release(t.Context()))
+		must(t, l.Release(t.Context(), true))
 
 		theirs := &vmware{endpoint: e, t: t, worker: "theirs"}
 		must(t, theirs.fetchCheckpoint())

@@ -23,6 +23,14 @@ type Config struct {
 	SubscriptionLife time.Duration `koanf:"subscription_life" json:"subscription_life"`
 	// LogsVisibilityDelay is how long after its answer a log event of CloudWatch Logs is seen by readers.
 	LogsVisibilityDelay time.Duration `koanf:"logs_visibility_delay" json:"logs_visibility_delay"`
+	// TDIDMemory is how many import ids Treasure Data remembers, and TDIDAge for how long; 0: all, and for ever.
+	TDIDMemory int           `koanf:"td_id_memory" json:"td_id_memory"`
+	TDIDAge    time.Duration `koanf:"td_id_age" json:"td_id_age"`
+	// TDBodyBytes is the largest import, as it is sent, that Treasure Data takes.
+	TDBodyBytes int64 `koanf:"td_body_bytes" json:"td_body_bytes"`
+	// TDAPIKeys are the keys that Treasure Data takes, none: any. TDWriteOnlyAPIKeys may import and do nothing else.
+	TDAPIKeys          []string `koanf:"td_api_keys" json:"td_api_keys"`
+	TDWriteOnlyAPIKeys []string `koanf:"td_write_only_api_keys" json:"td_write_only_api_keys"`
 	// ShutdownTimeout is how long calls under way may take after the end was asked for; then their connections are cut.
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout" json:"shutdown_timeout"`
 }
@@ -39,6 +47,7 @@ func DefaultConfig() Config {
 		// Six of the largest calls at once: 10 MiB of records are 13.4 MiB of base64, held beside their text, twice over.
 		InFlightBytes:    256 << 20,
 		SubscriptionLife: 5 * time.Minute,
+		TDBodyBytes:      32 << 20,
 		ShutdownTimeout:  5 * time.Second,
 	}
 }
@@ -60,6 +69,15 @@ func (c Config) Validate() error {
 	}
 	if c.LogsVisibilityDelay < 0 || c.LogsVisibilityDelay > time.Hour {
 		faults = append(faults, fmt.Errorf("logs_visibility_delay is %s: want 0s to 1h", c.LogsVisibilityDelay))
+	}
+	if c.TDIDMemory < 0 {
+		faults = append(faults, fmt.Errorf("td_id_memory is %d: want 0 (all ids) or more", c.TDIDMemory))
+	}
+	if c.TDIDAge < 0 {
+		faults = append(faults, fmt.Errorf("td_id_age is %s: want 0s (for ever) or more", c.TDIDAge))
+	}
+	if c.TDBodyBytes < 1<<10 || c.TDBodyBytes > 1<<30 {
+		faults = append(faults, fmt.Errorf("td_body_bytes is %d: want 1 KiB to 1 GiB", c.TDBodyBytes))
 	}
 	if c.ShutdownTimeout <= 0 || c.ShutdownTimeout > time.Minute {
 		faults = append(faults, fmt.Errorf("shutdown_timeout is %s: want more than 0s, at most 1m", c.ShutdownTimeout))

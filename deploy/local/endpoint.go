@@ -18,6 +18,7 @@ import (
 	"tributary/deploy/local/kinesis"
 	"tributary/deploy/local/logs"
 	"tributary/deploy/local/s3"
+	"tributary/deploy/local/treasuredata"
 )
 
 // An Endpoint is the set of embedded services over one directory. Its methods may be called from any goroutine.
@@ -30,6 +31,7 @@ type Endpoint struct {
 	targets map[string]http.Handler // by the part of X-Amz-Target before the dot
 	streams *kinesis.Service
 	objects http.Handler // S3
+	imports http.Handler // Treasure Data
 	stores  []io.Closer
 }
 
@@ -104,6 +106,20 @@ func (e *Endpoint) openServices() error {
 	}
 	e.objects = objects
 	e.stores = append(e.stores, objects)
+	imports, err := treasuredata.Open(filepath.Join(e.cfg.Dir, "td"), treasuredata.Options{
+		Faults:        e.faults,
+		APIKeys:       e.cfg.TDAPIKeys,
+		WriteOnlyKeys: e.cfg.TDWriteOnlyAPIKeys,
+		IDMemory:      e.cfg.TDIDMemory,
+		IDAge:         e.cfg.TDIDAge,
+		BodyBytes:     e.cfg.TDBodyBytes,
+		Log:           e.log,
+	})
+	if err != nil {
+		return err
+	}
+	e.imports = imports
+	e.stores = append(e.stores, imports)
 	return nil
 }
 
@@ -124,6 +140,8 @@ func (e *Endpoint) Handler() http.Handler {
 		// Past the mux, which redirects paths such as //key that are proper S3 keys. No bucket begins with an underscore.
 		case strings.HasPrefix(r.URL.Path, "/_local/"):
 			mux.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, treasuredata.Prefix):
+			e.imports.ServeHTTP(w, r)
 		default:
 			e.objects.ServeHTTP(w, r)
 		}

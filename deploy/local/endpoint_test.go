@@ -58,7 +58,7 @@ func TestOpenRefusesADirectoryThatIsAFile(t *testing.T) {
 
 func TestValidateNamesEveryFault(t *testing.T) {
 	err := local.Config{}.Validate()
-	for _, want := range []string{"dir is empty", "segment_bytes", "in_flight_bytes", "shutdown_timeout"} {
+	for _, want := range []string{"dir is empty", "segment_bytes", "in_flight_bytes", "td_body_bytes", "shutdown_timeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not name %s: %v", want, err)
 		}

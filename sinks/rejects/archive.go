@@ -68,6 +68,7 @@ type Kept struct {
 	Index      uint32                `json:"index"`
 	Arrival    time.Time             `json:"arrival"`
 	Reason     string                `json:"reason"`
+	To         string                `json:"to,omitempty"` // the one group that a replay is for; empty: all
 	Bytes      int                   `json:"bytes"`
 	State      State                 `json:"state"`
 	Data       []byte                `json:"data,omitempty"`
@@ -178,13 +179,13 @@ func (a *Archive) eachOf(ctx context.Context, group, key, hash string, sel Selec
 		if !sel.has(hash, n, &l) {
 			continue
 		}
-		state, err := states.of(ctx, position{l.Shard, l.Sequence, l.Index})
+		state, err := states.of(ctx, position{l.To, l.Shard, l.Sequence, l.Index})
 		if err != nil {
 			return err
 		}
 		err = fn(Kept{
 			ID: ID{hash, n}.String(), Group: group, Object: key, Line: n, Shard: l.Shard, Generation: l.Generation, Sequence: l.Sequence,
-			Index: l.Index, Arrival: l.Arrival, Reason: l.Reason, Bytes: len(l.Data), State: state, Data: l.Data,
+			Index: l.Index, Arrival: l.Arrival, Reason: l.Reason, To: l.To, Bytes: len(l.Data), State: state, Data: l.Data,
 		})
 		if err != nil {
 			return err

@@ -13,7 +13,8 @@
 // # Format 1
 //
 // Each line is an object: version (1), shard, generation, sequence, index,
-// arrival (RFC 3339, UTC), reason, data (base64 of the bytes as they came).
+// arrival (RFC 3339, UTC), reason, to (only of what the group's destination refused:
+// the group), data (base64 of the bytes as they came).
 // Fields may be added; a changed meaning raises the version.
 //
 // # Replays
@@ -26,7 +27,10 @@
 //	rejects/_replays/<stream>/<shard>/<sequence, 64 digits>-<index, 10 digits>.done.json
 //
 // Neither group nor generation is a part of these names: what two groups rejected at
-// one place in the stream is one reject, and is delivered again once.
+// one place in the stream is one reject, and is delivered again once. An event that
+// one group's destination refused (to, in its line) is that group's alone: its records
+// are addressed to it, the others pass over them, and its manifests lie in a folder
+// to=<group> of the stream's.
 //
 // Before the first manifest nothing has happened. Between the two the record may be
 // in the stream or not; whoever comes next puts the very same bytes, which the first

@@ -17,8 +17,10 @@ import (
 	"tributary/stream"
 )
 
-// position is where a reject was found. All groups of a stream find it there.
+// position is where a reject was found. All groups of a stream find it there, unless
+// it is one that their destination refused.
 type position struct {
+	to       string // the group whose destination that is
 	shard    stream.ShardID
 	sequence stream.SequenceNumber
 	index    uint32
@@ -58,6 +60,9 @@ const (
 // base is what the names of a replay's manifests begin with. The stream is a part of
 // it: shards of two streams have the same names.
 func (a *Archive) base(at position) string {
+	if at.to != "" {
+		return fmt.Sprintf("%s/%s/%s/to=%s/%s/%064s-%010d", a.cfg.Prefix, replaysFolder, a.stream, at.to, at.shard, at.sequence, at.index)
+	}
 	return fmt.Sprintf("%s/%s/%s/%s/%064s-%010d", a.cfg.Prefix, replaysFolder, a.stream, at.shard, at.sequence, at.index)
 }
 

@@ -135,7 +135,7 @@ func newLane(r *Replayer, epoch schema.Epoch, number uint32) *lane {
 }
 
 func (l *lane) replay(ctx context.Context, k Kept, o ReplayOptions) (Replay, error) {
-	at := position{k.Shard, k.Sequence, k.Index}
+	at := position{k.To, k.Shard, k.Sequence, k.Index}
 	switch k.State {
 	case StateReplayed:
 		return Replay{Kept: k, Outcome: Already}, nil
@@ -153,7 +153,7 @@ func (l *lane) replay(ctx context.Context, k Kept, o ReplayOptions) (Replay, err
 	if note != "" {
 		return Replay{Kept: k, Outcome: NotUnderstood, Note: note}, nil
 	}
-	records, err := l.encode(events)
+	records, err := l.encode(events, k.To)
 	if errors.Is(err, schema.ErrTooLarge) {
 		return Replay{Kept: k, Outcome: TooLong, Note: fmt.Sprintf("the stream takes records of %d bytes", l.limit)}, nil
 	}
@@ -220,11 +220,11 @@ func (l *lane) understand(k *Kept, asLines bool) (events []schema.Event, note st
 
 // encode makes records of the events, which are halved until each fits.
 // schema.ErrTooLarge means that one event does not.
-func (l *lane) encode(events []schema.Event) ([][]byte, error) {
+func (l *lane) encode(events []schema.Event, to string) ([][]byte, error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
-	data, err := l.encoder.Append(nil, &schema.Batch{Epoch: l.epoch, Lane: l.number, Events: events})
+	data, err := l.encoder.Append(nil, &schema.Batch{Epoch: l.epoch, Lane: l.number, To: to, Events: events})
 	if err == nil && int64(len(data)+len(l.key)) > l.limit {
 		err = schema.ErrTooLarge
 	}
@@ -235,10 +235,10 @@ func (l *lane) encode(events []schema.Event) ([][]byte, error) {
 		return nil, err
 	}
 	half := len(events) / 2
-	first, err := l.encode(events[:half])
+	first, err := l.encode(events[:half], to)
 	if err != nil {
 		return nil, err
 	}
-	second, err := l.encode(events[half:])
+	second, err := l.encode(events[half:], to)
 	return append(first, second...), err
 }

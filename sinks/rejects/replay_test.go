@@ -144,6 +144,7 @@ type kinesis struct {
 	puts int
 	seen map[string]uint64
 	rows []schema.Event
+	to   []string // of the records
 	read *schema.Decoder
 }
 
@@ -170,6 +171,7 @@ func (k *kinesis) Publish(ctx context.Context, r stream.Record) error {
 	if len(again) > 0 || b.Epoch.IsZero() {
 		return stream.Permanent(fmt.Errorf("test: a reject came back: %+v", again))
 	}
+	k.to = append(k.to, b.To)
 	lane := fmt.Sprint(b.Epoch, b.Lane, r.Key)
 	for _, e := range b.Events {
 		if e.Offset > k.seen[lane] {
@@ -193,12 +195,17 @@ const limit = 64 << 10
 
 func (s *shelves) replay(ctx context.Context, t *testing.T, k *kinesis, sel rejects.Selection, o rejects.ReplayOptions) (map[rejects.Outcome]int, error) {
 	t.Helper()
+	return s.replayOf(ctx, t, "lake", k, sel, o)
+}
+
+func (s *shelves) replayOf(ctx context.Context, t *testing.T, group string, k *kinesis, sel rejects.Selection, o rejects.ReplayOptions) (map[rejects.Outcome]int, error) {
+	t.Helper()
 	r, err := rejects.NewReplayer(s.archive(t), k, schema.DefaultRules(), limit)
 	if err != nil {
 		t.Fatal(err)
 	}
 	outcomes := map[rejects.Outcome]int{}
-	err = r.Run(ctx, "lake", sel, o, func(r rejects.Replay) { outcomes[r.Outcome]++ })
+	err = r.Run(ctx, group, sel, o, func(r rejects.Replay) { outcomes[r.Outcome]++ })
 	return outcomes, err
 }
 
@@ -499,6 +506,31 @@ func TestWhatTwoGroupsAndGenerationsRejectedIsDeliveredOnce(t *testing.T) {
 	}
 	if got, _ := s.listed(t, "realtime", rejects.Selection{}); len(got) != 3 || slices.ContainsFunc(got, func(l string) bool { return !strings.HasSuffix(l, " replayed") }) {
 		t.Errorf("states of the other group %q", got)
+	}
+}
+
+func TestWhatADestinationRefusedComesAgainToItsGroupAlone(t *testing.T) {
+	s, k := newShelves(), newKinesis()
+	refused := item(1, 7, "too old", recordV1(t, schema.Event{Kind: schema.KindApp, Time: 5, Offset: 9, Origin: &schema.Origin{Service: "condor"}, Line: []byte(`{"a":1}`)}))
+	refused.Refused = true
+	for _, group := range []string{"realtime", "treasuredata"} {
+		s.kept(t, group, span, refused)
+		for range 2 { // the second finds it replayed
+			if _, err := s.replayOf(t.Context(), t, group, k, rejects.Selection{}, rejects.ReplayOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, _ := s.listed(t, group, rejects.Selection{}); !slices.Equal(got, []string{"01#7 replayed"}) {
+			t.Errorf("states %q", got)
+		}
+	}
+	if want := []string{"realtime", "treasuredata"}; !slices.Equal(k.to, want) {
+		t.Errorf("records for %q, want one for each of %q", k.to, want)
+	}
+	for _, e := range k.rows {
+		if e.Origin.Service != "condor" || e.Time != 5 || e.Kind != schema.KindApp || string(e.Line) != `{"a":1}` {
+			t.Errorf("it came again as %+v of %+v", e, e.Origin)
+		}
 	}
 }
 

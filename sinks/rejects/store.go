@@ -30,6 +30,9 @@ type s3API interface {
 
 // Item is a reject with its position in the stream.
 type Item struct {
+	// Refused by the destination: other groups may well have delivered it, so that a
+	// replay goes to this group alone.
+	Refused  bool
 	Sequence stream.SequenceNumber
 	Arrival  time.Time
 	Reject   schema.Reject
@@ -74,7 +77,7 @@ func New(cfg Config, api s3API, reg prometheus.Registerer, log *slog.Logger) (*S
 // something else under an object's name.
 func (s *Store) Put(ctx context.Context, r stream.Range, items []Item) error {
 	for rest := items; len(rest) > 0; {
-		content, n, err := encode(r, rest, s.cfg.ObjectBytes)
+		content, n, err := s.encode(r, rest)
 		if err == nil {
 			err = s.place(ctx, r, rest[:n], content)
 		}
@@ -96,22 +99,27 @@ type line struct {
 	Index      uint32                `json:"index"`
 	Arrival    time.Time             `json:"arrival"`
 	Reason     string                `json:"reason"`
+	To         string                `json:"to,omitempty"`
 	Data       []byte                `json:"data"`
 }
 
 // encode writes as many items as an object holds, one at least, and returns
 // their number.
-func encode(r stream.Range, items []Item, limit int64) ([]byte, int, error) {
+func (s *Store) encode(r stream.Range, items []Item) ([]byte, int, error) {
 	var out bytes.Buffer
 	for i, it := range items {
-		text, err := json.Marshal(line{
-			formatVersion, r.Shard, r.Generation, it.Sequence, it.Reject.Index,
-			it.Arrival.UTC(), it.Reject.Reason, append([]byte{}, it.Reject.Data...),
-		})
+		l := line{
+			Version: formatVersion, Shard: r.Shard, Generation: r.Generation, Sequence: it.Sequence, Index: it.Reject.Index,
+			Arrival: it.Arrival.UTC(), Reason: it.Reject.Reason, Data: append([]byte{}, it.Reject.Data...),
+		}
+		if it.Refused {
+			l.To = s.cfg.Group
+		}
+		text, err := json.Marshal(l)
 		if err != nil {
 			return nil, 0, fmt.Errorf("encode reject: %w", err)
 		}
-		if i > 0 && int64(out.Len()+len(text)) >= limit {
+		if i > 0 && int64(out.Len()+len(text)) >= s.cfg.ObjectBytes {
 			return out.Bytes(), i, nil
 		}
 		out.Write(text)

@@ -56,15 +56,37 @@ func RunForwarder(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, 
 	})
 }
 
+// Services are what groups are made with.
+type Services struct {
+	fx.In
+	Settings *Settings
+	Kinesis  *kinesis.Client
+	DynamoDB *dynamodb.Client
+	Objects  *s3.Client
+	Metrics  prometheus.Registerer
+	Log      *slog.Logger
+}
+
+// group makes a group. Its metrics have a label for it, since a process may have
+// several.
+func (v Services) group(of GroupSettings, dest consumers.Destination, kept *rejects.Store) (*consumers.Group, error) {
+	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"group": of.Group.Name}, v.Metrics)
+	return consumers.New(of.Group, dest, rejectStore{kept}, v.Kinesis, v.DynamoDB, v.Settings.Stream.Ref, labelled, v.Log)
+}
+
+// LakeGroup fills the lake.
+type LakeGroup struct{ *consumers.Group }
+
 // NewLakeGroup makes the lake and the group that fills it.
-func NewLakeGroup(s *Settings, k *kinesis.Client, d *dynamodb.Client, objects *s3.Client, reg prometheus.Registerer, log *slog.Logger) (*consumers.Group, error) {
-	sink, err := lake.New(s.Lake.Config, s.Rules, objects, reg, log)
+func NewLakeGroup(v Services) (LakeGroup, error) {
+	s := v.Settings
+	kept, err := rejects.New(s.Lake.Rejects, v.Objects, v.Metrics, v.Log)
 	if err != nil {
-		return nil, err
+		return LakeGroup{}, err
 	}
-	kept, err := rejects.New(s.Lake.Rejects, objects, reg, log)
+	sink, err := lake.New(s.Lake.Config, s.Rules, v.Objects, v.Metrics, v.Log)
 	if err != nil {
-		return nil, err
+		return LakeGroup{}, err
 	}
 	dest := consumers.Destination{
 		Name: "lake",
@@ -73,7 +95,8 @@ func NewLakeGroup(s *Settings, k *kinesis.Client, d *dynamodb.Client, objects *s
 			return sink.Open(ctx, shard, plan)
 		},
 	}
-	return consumers.New(s.Lake.Group, dest, rejectStore{kept}, k, d, s.Stream.Ref, reg, log)
+	g, err := v.group(s.Lake.GroupSettings, dest, kept)
+	return LakeGroup{g}, err
 }
 
 // rejectStore fits rejects.Store to consumers.RejectStore: the two packages do not
@@ -89,7 +112,7 @@ func (r rejectStore) Put(ctx context.Context, rng stream.Range, items []consumer
 }
 
 // RunLake runs the group.
-func RunLake(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, g *consumers.Group) {
+func RunLake(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, g LakeGroup) {
 	Run(lc, sd, out, "lake group", nil, g.Run)
 }
 
@@ -116,26 +139,29 @@ func CheckStream(lc fx.Lifecycle, s *Settings, k *kinesis.Client, cfg aws.Config
 	}))
 }
 
-// settleTimeout bounds how long "local" waits for the lake to read what the
+// settleTimeout bounds how long "local" waits for its groups to read what the
 // forwarder has just published.
 const settleTimeout = 20 * time.Second
 
-// SettleLake makes stopping wait, after the forwarder has stopped and before the
-// group does, until the group has read all there is: Ctrl-C leaves nothing in the
-// stream for the next start.
-func SettleLake(lc fx.Lifecycle, g *consumers.Group, log *slog.Logger) {
+// Settle makes stopping wait, after the forwarder has stopped and before the groups
+// do, until these have read all there is: Ctrl-C leaves nothing in the stream for the
+// next start.
+func Settle(lc fx.Lifecycle, lake LakeGroup, log *slog.Logger) {
+	groups := []*consumers.Group{lake.Group}
 	lc.Append(fx.StopHook(func(ctx context.Context) error {
 		since := time.Now()
 		ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 		defer cancel()
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
-		for !allRead(g.Status(), since) {
-			select {
-			case <-ctx.Done():
-				log.Warn("the lake has not read all, the next start goes on")
-				return nil
-			case <-tick.C:
+		for _, g := range groups {
+			for !allRead(g.Status(), since) {
+				select {
+				case <-ctx.Done():
+					log.Warn("not all was read, the next start goes on")
+					return nil
+				case <-tick.C:
+				}
 			}
 		}
 		return nil

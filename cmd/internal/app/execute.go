@@ -41,7 +41,11 @@ func Base(s *Settings, log *slog.Logger) fx.Option {
 }
 
 func (s *Settings) stopTimeout() time.Duration {
-	return demoTimeout + s.Forward.ListenGrace + s.Forward.Server.Drain + s.Forward.DrainTimeout + s.Lake.Group.DrainTimeout + settleTimeout + s.Local.ShutdownTimeout + stopSlack
+	d := demoTimeout + s.Forward.ListenGrace + s.Forward.Server.Drain + s.Forward.DrainTimeout + settleTimeout + s.Local.ShutdownTimeout + stopSlack
+	for _, g := range s.groups() {
+		d += g.Group.DrainTimeout // one behind the other in "local"
+	}
+	return d
 }
 
 func newRegistry() *prometheus.Registry {

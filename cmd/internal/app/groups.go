@@ -21,8 +21,10 @@ func NewGroups(ctx context.Context, s *Settings, log *slog.Logger) (*consumers.A
 // LeaseTable is the table of a group: that of the configuration if the group is in
 // it, else the one of the same name.
 func (s *Settings) LeaseTable(group string) string {
-	if group == s.Lake.Group.Name && s.Lake.Group.LeaseTable != "" {
-		return s.Lake.Group.LeaseTable
+	for _, g := range s.groups() {
+		if group == g.Group.Name && g.Group.LeaseTable != "" {
+			return g.Group.LeaseTable
+		}
 	}
 	return group
 }

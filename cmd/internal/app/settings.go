@@ -48,9 +48,14 @@ type ForwardSettings struct {
 
 // LakeSettings are the lake and the group that fills it.
 type LakeSettings struct {
-	lake.Config `koanf:",squash"`
-	Group       consumers.Config `koanf:"group"`
-	Rejects     rejects.Config   `koanf:"rejects"`
+	lake.Config   `koanf:",squash"`
+	GroupSettings `koanf:",squash"`
+}
+
+// GroupSettings are a group of workers, and where it keeps what it cannot deliver.
+type GroupSettings struct {
+	Group   consumers.Config `koanf:"group"`
+	Rejects rejects.Config   `koanf:"rejects"`
 }
 
 // LocalSettings are the embedded endpoints.
@@ -69,17 +74,25 @@ func Defaults() *Settings {
 		Stream:  StreamSettings{Ref: stream.Ref{Name: "tributary"}, Producer: stream.DefaultProducerConfig()},
 		Rules:   schema.DefaultRules(),
 		Forward: ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig()},
-		Lake:    LakeSettings{Config: lake.DefaultConfig(), Group: consumers.DefaultConfig(), Rejects: rejects.DefaultConfig()},
+		Lake:    LakeSettings{Config: lake.DefaultConfig(), GroupSettings: defaultGroup("tributary-lake")},
 		Local:   LocalSettings{Config: local.DefaultConfig(), Listen: "127.0.0.1:4566", Shards: 4, Demo: DefaultDemoConfig()},
 	}
 	s.Forward.Spool.Dir = "/var/lib/tributary/spool"
-	s.Lake.Group.Name = "tributary-lake"
 	// The larger a file, the fewer requests and the quicker Athena: a shard flushes
 	// by age or when its range is full, 256 MiB of lines and about 45 MB of Parquet.
 	s.Lake.Group.Policy.MaxAge = 5 * time.Minute
 	s.Lake.Group.Policy.MaxBytes = s.Lake.Group.Policy.RangeBytes
 	return s
 }
+
+func defaultGroup(name string) GroupSettings {
+	g := GroupSettings{Group: consumers.DefaultConfig(), Rejects: rejects.DefaultConfig()}
+	g.Group.Name = name
+	return g
+}
+
+// groups are those of all destinations.
+func (s *Settings) groups() []*GroupSettings { return []*GroupSettings{&s.Lake.GroupSettings} }
 
 // LocalDefaults are Defaults for one machine without an account: everything below
 // ./data, results within seconds.
@@ -90,8 +103,10 @@ func LocalDefaults() *Settings {
 	s.Forward.ListenGrace = 0
 	s.Lake.Bucket = "tributary"
 	s.Lake.Group.Policy.MaxAge = 10 * time.Second
-	// Embedded shards give what they can; with --limits they refuse what is too much.
-	s.Lake.Group.Reader.ShardRateBytes = 0
+	for _, g := range s.groups() {
+		// Embedded shards give what they can; with --limits they refuse what is too much.
+		g.Group.Reader.ShardRateBytes = 0
+	}
 	return s
 }
 
@@ -123,7 +138,9 @@ func (s *Settings) finish() {
 			s.Lake.Rejects.Options = s.Lake.Rejects.Or(s.Lake.Options)
 		}
 	}
-	s.Lake.Rejects.Group = s.Lake.Group.Name
+	for _, g := range s.groups() {
+		g.Rejects.Group = g.Group.Name
+	}
 }
 
 // CheckForward tells what is wrong for "forward".

@@ -18,17 +18,18 @@ import (
 var allowed = map[string][]string{
 	"schema":           {},
 	"schema/columns":   {"schema"},
+	"schema/filter":    {"schema", "schema/columns"},
 	"stream":           {"schema"},
 	"stream/fluent":    {"schema"},
 	"stream/spool":     {"schema"},
 	"stream/forwarder": {"schema", "stream", "stream/fluent", "stream/spool"},
 	"consumers":        {"schema", "stream", "consumers/lease"},
 	"consumers/lease":  {"schema", "stream"},
-	"sinks":            {"schema", "schema/columns", "stream"},
+	"sinks":            {"schema", "schema/columns", "schema/filter", "stream"},
 	"sinks/objects":    {},
 	"sinks/lake":       {"schema", "schema/columns", "stream", "sinks/objects"},
 	"sinks/rejects":    {"schema", "stream", "sinks/objects"},
-	"cmd":              {"schema", "schema/columns", "stream", "consumers", "sinks", "cmd", "deploy/local"},
+	"cmd":              {"schema", "schema/columns", "schema/filter", "stream", "consumers", "sinks", "cmd", "deploy/local"},
 	"deploy/local":     {"deploy/local"},
 }
 

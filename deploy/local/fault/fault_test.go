@@ -92,12 +92,13 @@ func TestReplaceNamesEveryFaultAndChangesNothing(t *testing.T) {
 	}
 	err := set.Replace([]fault.Rule{
 		{Action: "explode"}, {Action: fault.Delay}, {Action: fault.Throttle, Delay: time.Second},
+		{Action: fault.Error, Status: 503}, {Service: "td", Action: fault.Throttle, Status: 429}, {Service: "td", Action: fault.Error, Status: 200},
 		{Service: "kinesys", Action: fault.Error}, {Action: fault.Error, Every: -1}, {Action: fault.Error, Count: -1},
 	})
 	if err == nil {
 		t.Fatal("wrong rules were taken")
 	}
-	for _, want := range []string{`"explode"`, "more than 0s", "does not wait", `"kinesys"`, "every -1", "count -1"} {
+	for _, want := range []string{`"explode"`, "more than 0s", "does not wait", `"kinesys"`, "every -1", "count -1", "status 503", "status 429", "status 200"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not name %s: %v", want, err)
 		}
@@ -256,13 +257,17 @@ func TestAdminShowsReplacesAndRemovesRules(t *testing.T) {
 }
 
 func TestRuleSurvivesJSON(t *testing.T) {
-	want := fault.Rule{Service: "s3", Operation: "PutObject", Action: fault.DelayCommit, Every: 7, Count: 2, Delay: 1500 * time.Millisecond}
-	text, err := json.Marshal(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got fault.Rule
-	if err := json.Unmarshal(text, &got); err != nil || got != want {
-		t.Errorf("got %+v, %v from %s", got, err, text)
+	for _, want := range []fault.Rule{
+		{Service: "s3", Operation: "PutObject", Action: fault.DelayCommit, Every: 7, Count: 2, Delay: 1500 * time.Millisecond},
+		{Service: "td", Action: fault.Error, Status: 503},
+	} {
+		text, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got fault.Rule
+		if err := json.Unmarshal(text, &got); err != nil || got != want {
+			t.Errorf("got %+v, %v from %s", got, err, text)
+		}
 	}
 }

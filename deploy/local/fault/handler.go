@@ -34,7 +34,7 @@ func (s *Set) Handler(service string, operationOf func(*http.Request) string, th
 		case Throttle:
 			throttle(w)
 		case Error:
-			writeError(w, r)
+			writeError(w, r, service, f.Status)
 		case Delay:
 			if wait(r.Context(), f.Delay, hurry) {
 				next.ServeHTTP(w, r)
@@ -141,9 +141,19 @@ func holdBody(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// writeError answers 500 in the dialect of the service: JSON where the call is named by X-Amz-Target, XML otherwise.
-func writeError(w http.ResponseWriter, r *http.Request) {
+// writeError answers 500, or status, in the dialect of the service: Treasure Data's envelope, JSON where the call is named by
+// X-Amz-Target, XML otherwise.
+func writeError(w http.ResponseWriter, r *http.Request, service string, status int) {
 	const message = "injected by a fault rule"
+	if service == treasureData {
+		if status == 0 {
+			status = http.StatusInternalServerError
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"error":%q,"message":%q,"text":%q,"severity":"error","status_code":%d}`, message, message, message, status)
+		return
+	}
 	if r.Header.Get("X-Amz-Target") != "" {
 		w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
 		w.Header().Set("X-Amzn-Errortype", "InternalFailure")

@@ -15,7 +15,7 @@ type Action string
 const (
 	// Throttle answers with the service's own throttling error; nothing is done.
 	Throttle Action = "throttle"
-	// Error answers with HTTP 500; nothing is done.
+	// Error answers with HTTP 500, or Rule.Status; nothing is done.
 	Error Action = "error"
 	// Delay waits, then does the call. A client that leaves while waiting takes its call with it.
 	Delay Action = "delay"
@@ -32,7 +32,10 @@ const (
 )
 
 // Services are the names that Rule.Service may take, "" and "*" apart.
-var Services = []string{"kinesis", "dynamodb", "s3", "logs"}
+var Services = []string{"kinesis", "dynamodb", "s3", "logs", treasureData}
+
+// treasureData is the service whose errors are told by their status, and by nothing else that a client goes by.
+const treasureData = "td"
 
 // maxDelay bounds Rule.Delay: a waiting call holds its body in memory.
 const maxDelay = 10 * time.Minute
@@ -45,6 +48,7 @@ type Rule struct {
 	Every     int           // each Nth matching call is hit, the Nth first; 0 means 1: each
 	Count     int           // after so many hits the rule rests; 0 means never
 	Delay     time.Duration // how long Delay and DelayCommit wait; 0 for all other actions
+	Status    int           // what Error answers instead of 500, of the service "td" only; 0 for all others
 }
 
 // Status is a rule with what it has done since it was set.
@@ -58,6 +62,7 @@ type Status struct {
 type Fault struct {
 	Action Action
 	Delay  time.Duration
+	Status int
 }
 
 func (r Rule) matches(service, operation string) bool {
@@ -91,6 +96,9 @@ func (r Rule) validate() error {
 		known := []Action{Throttle, Error, Delay, LoseResponse, DelayCommit, ThrottleRecords, Stale, Cut}
 		faults = append(faults, fmt.Errorf("action %q: want one of %q", r.Action, known))
 	}
+	if r.Status != 0 && (r.Action != Error || r.Service != treasureData || r.Status < 400 || r.Status > 599) {
+		faults = append(faults, fmt.Errorf("status %d: want 400 to 599, with action %q and service %q", r.Status, Error, treasureData))
+	}
 	if r.Every < 0 {
 		faults = append(faults, fmt.Errorf("every %d: want 1 or more", r.Every))
 	}
@@ -108,10 +116,11 @@ type ruleJSON struct {
 	Every     int    `json:"every,omitempty"`
 	Count     int    `json:"count,omitempty"`
 	Delay     string `json:"delay,omitempty"`
+	Status    int    `json:"status,omitempty"`
 }
 
 func (r Rule) written() ruleJSON {
-	w := ruleJSON{Service: r.Service, Operation: r.Operation, Action: r.Action, Every: r.Every, Count: r.Count}
+	w := ruleJSON{Service: r.Service, Operation: r.Operation, Action: r.Action, Every: r.Every, Count: r.Count, Status: r.Status}
 	if r.Delay != 0 {
 		w.Delay = r.Delay.String()
 	}
@@ -129,7 +138,7 @@ func (r *Rule) UnmarshalJSON(data []byte) error {
 	if err := dec.Decode(&w); err != nil {
 		return fmt.Errorf("read fault rule: %w", err)
 	}
-	*r = Rule{Service: w.Service, Operation: w.Operation, Action: w.Action, Every: w.Every, Count: w.Count}
+	*r = Rule{Service: w.Service, Operation: w.Operation, Action: w.Action, Every: w.Every, Count: w.Count, Status: w.Status}
 	if w.Delay == "" {
 		return nil
 	}

@@ -82,7 +82,7 @@ func (s *Set) count(service, operation string, applies func(Rule) bool) Fault {
 		spent := r.Count > 0 && r.Hits >= int64(r.Count)
 		if f.Action == "" && due && !spent {
 			r.Hits++
-			f = Fault{Action: r.Action, Delay: r.Delay}
+			f = Fault{Action: r.Action, Delay: r.Delay, Status: r.Status}
 		}
 	}
 	return f
