@@ -96,9 +96,6 @@ func readPlan(text string) (*layout, error) {
 	if err := dec.Decode(&p); err != nil {
 		return nil, fmt.Errorf("read plan: %w", err)
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("read plan: more text after its end")
-	}
 	return p.compile()
 }
 

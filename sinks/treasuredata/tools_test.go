@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
+
+	"tributary/stream"
 )
 
 func atoi(t testing.TB, s string) int {
@@ -40,3 +42,5 @@ func md5Of(w *world) string {
 	sum := md5.Sum(w.sent[len(w.sent)-1].body)
 	return hex.EncodeToString(sum[:])
 }
+
+func isPermanent(err error) bool { return stream.IsPermanent(err) }
