@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
 
@@ -15,12 +16,14 @@ import (
 const (
 	firstPiece = 16 << 10
 	largePiece = 256 << 10
+	plainBytes = 64 << 10
 )
 
 // body is what one request carries: rows, compressed.
 type body struct {
 	layout *layout
 	zip    *gzip.Writer
+	plain  []byte // rows that wait for zip, which is faster with many at a time
 	pieces [][]byte
 	sum    hash.Hash // MD5, which TD's answer is compared with
 	size   int64     // compressed
@@ -30,7 +33,7 @@ type body struct {
 }
 
 func newBody(l *layout) *body {
-	b := &body{layout: l, sum: md5.New()}
+	b := &body{layout: l, sum: md5.New(), plain: make([]byte, 0, plainBytes)}
 	b.zip = l.compressor(b)
 	return b
 }
@@ -61,14 +64,30 @@ func (b *body) add(row []byte, t tally) error {
 	b.rows++
 	b.raw += int64(len(row))
 	b.tally.add(t)
-	_, err := b.zip.Write(row)
+	if len(b.plain)+len(row) > cap(b.plain) {
+		if err := b.squeeze(); err != nil {
+			return err
+		}
+	}
+	if len(row) > cap(b.plain) {
+		_, err := b.zip.Write(row)
+		return err
+	}
+	b.plain = append(b.plain, row...)
+	return nil
+}
+
+// squeeze compresses what waits.
+func (b *body) squeeze() error {
+	_, err := b.zip.Write(b.plain)
+	b.plain = b.plain[:0]
 	return err
 }
 
 func (b *body) close() error {
-	err := b.zip.Close()
+	err := errors.Join(b.squeeze(), b.zip.Close())
 	b.layout.done(b.zip)
-	b.zip = nil
+	b.zip, b.plain = nil, nil
 	return err
 }
 

@@ -47,6 +47,9 @@ type member struct {
 
 	row   uint64 // in which it was seen last
 	place int    // in that row
+
+	raw  []byte  // the names as written
+	then *member // that followed it last: lines are alike
 }
 
 // column is a name, ready to be written.
@@ -62,6 +65,7 @@ type names struct {
 	members map[string]*member
 	known   map[string]*column
 	size    int
+	last    *member // looked up
 }
 
 // maxNames bounds what is remembered, in bytes and 256 for each name. A single row
@@ -69,26 +73,35 @@ type names struct {
 const maxNames = 2 << 20
 
 func newNames(c *columns) *names {
-	return &names{columns: c, members: map[string]*member{}, known: map[string]*column{}}
+	return &names{columns: c, members: map[string]*member{}, known: map[string]*column{}, last: &member{}}
 }
 
 // trim forgets all between two rows, when the lines' names are data.
 func (n *names) trim() {
 	if n.size > maxNames {
-		n.members, n.known, n.size = map[string]*member{}, map[string]*column{}, 0
+		n.members, n.known, n.size, n.last = map[string]*member{}, map[string]*column{}, 0, &member{}
 	}
 }
 
 // member looks up names as written, nested ones with pathSeparator between.
 func (n *names) member(raw []byte) *member {
-	if m := n.members[string(raw)]; m != nil {
-		return m
+	m := n.last.then
+	if m == nil || !bytes.Equal(m.raw, raw) {
+		if m = n.members[string(raw)]; m == nil {
+			m = n.newMember(raw)
+		}
+		n.last.then = m
 	}
+	n.last = m
+	return m
+}
+
+func (n *names) newMember(raw []byte) *member {
 	var segments []string
 	for s := range bytes.SplitSeq(raw, []byte(pathSeparator)) {
 		segments = append(segments, string(schema.Unescape(nil, s)))
 	}
-	m := &member{text: strings.Join(segments, pathSeparator)}
+	m := &member{text: strings.Join(segments, pathSeparator), raw: bytes.Clone(raw)}
 	base := columnName(m.text)
 	m.exact = base == m.text && !n.reserved[base]
 	for i := 0; m.free == "" || n.reserved[m.free]; i++ {
@@ -96,7 +109,7 @@ func (n *names) member(raw []byte) *member {
 	}
 	m.column = n.column(m.free)
 	n.members[string(raw)] = m
-	n.size += 256 + len(raw) + len(m.text)
+	n.size += 256 + 2*len(raw) + len(m.text)
 	return m
 }
 

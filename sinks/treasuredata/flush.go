@@ -125,7 +125,8 @@ type packer struct {
 // pack encodes the rows of all jobs. It ends early, without an error, after an upload
 // failed.
 func (p *packer) pack(groups [][]held.Row, inClear int64) error {
-	lines, records := held.NewLoader(), p.sink.pending.List
+	lines, records := p.sink.importer.loader(), p.sink.pending.List
+	defer p.sink.importer.loaders.Put(lines)
 	defer p.drop()
 	for _, load := range held.Cut(groups, inClear) {
 		rows := held.Rows(groups, load)

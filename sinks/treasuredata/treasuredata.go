@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -31,6 +32,7 @@ type Importer struct {
 	kept    rejectStore
 	encode  *held.Budget
 	slots   chan struct{} // uploads
+	loaders sync.Pool     // their memory serves the next flush, if that comes soon
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -92,6 +94,13 @@ func newClient(cfg Config, transport http.RoundTripper, key Key, m *metrics) (*c
 		api: api, imports: imports, key: keyring{fetch: key}, timeout: cfg.AttemptTimeout, create: cfg.CreateMissing,
 		refused: m.refused, creates: m.creates,
 	}, nil
+}
+
+func (im *Importer) loader() *held.Loader {
+	if l, ok := im.loaders.Get().(*held.Loader); ok {
+		return l
+	}
+	return held.NewLoader()
 }
 
 // Plan is the text of what in the configuration decides rows, tables, cuts and ids:
