@@ -8,6 +8,7 @@ import (
 
 	"tributary/schema"
 	"tributary/schema/columns"
+	"tributary/sinks/held"
 	"tributary/stream"
 )
 
@@ -53,7 +54,7 @@ type encoder struct {
 	nulls      []parquet.Value // by leaf
 	shard      []byte
 	shardValue parquet.Value
-	records    []record
+	records    []held.Record
 	sequences  []parquet.Value // of records; null: not made yet
 	origins    map[*schema.Origin]*originValues
 	service    string
@@ -65,16 +66,16 @@ type sizes struct{ rowGroup, page int64 }
 
 // cells are a row on its way into the columns.
 type cells struct {
-	row     *row
-	line    *line
+	row     *held.Row
+	line    *held.Line
 	service string
-	record  *record
+	record  *held.Record
 	origin  *originValues
 	split   *columns.Row
 }
 
 // newEncoder begins an object of some bytes of lines.
-func newEncoder(l *layout, splits *columns.Splitter, shard stream.ShardID, records []record, codec *zstd.Codec, cut sizes, bytes int64) *encoder {
+func newEncoder(l *layout, splits *columns.Splitter, shard stream.ShardID, records []held.Record, codec *zstd.Codec, cut sizes, bytes int64) *encoder {
 	out := &objectBuffer{bytes: make([]byte, 0, bytes/usualCompression)}
 	e := &encoder{
 		layout:    l,
@@ -97,19 +98,19 @@ func newEncoder(l *layout, splits *columns.Splitter, shard stream.ShardID, recor
 }
 
 // add appends one row. The line has to stay until writeChunk.
-func (e *encoder) add(r *row, l *line, service string) error {
-	c := cells{row: r, line: l, service: service, record: &e.records[r.record], origin: e.origin(l.origin)}
-	if l.part.Number != 0 { // its bytes count, to be put behind those of the others
-		c.split = e.splits.SplitText(l.text)
+func (e *encoder) add(r *held.Row, l *held.Line, service string) error {
+	c := cells{row: r, line: l, service: service, record: &e.records[r.Record], origin: e.origin(l.Origin)}
+	if l.Part.Number != 0 { // its bytes count, to be put behind those of the others
+		c.split = e.splits.SplitText(l.Text)
 	} else {
-		c.split = e.splits.Split(l.text, micros(r.time), service)
+		c.split = e.splits.Split(l.Text, micros(r.Time), service)
 	}
 	for i := range e.layout.table {
 		e.layout.table[i].put(e, e.layout.leaf[i], &c)
 	}
 	e.rows++
-	e.lines += int64(r.bytes)
-	e.group += int64(r.bytes)
+	e.lines += int64(r.Bytes)
+	e.group += int64(r.Bytes)
 	e.wrote.rows++
 	if e.rows < chunkRows && e.lines < e.cut.page {
 		return nil

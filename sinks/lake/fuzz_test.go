@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tributary/schema"
+	"tributary/sinks/held"
 )
 
 // FuzzFooter feeds the check what a damaged object may end with.
@@ -39,10 +40,10 @@ func smallObject(t testing.TB) ([]byte, tally, *layout) {
 		t.Fatal(err)
 	}
 	l := lp.layouts[schema.KindApp]
-	records := []record{{sequence: "1"}}
+	records := []held.Record{{Sequence: "1"}}
 	e := newEncoder(l, lp.splitter(schema.KindApp), "shardId-000000000000", records, newCodec(), sizes{1 << 20, minPage}, 100)
 	for i, text := range []string{`{"level":"INFO","a":1}`, "x"} {
-		if err := e.add(&row{index: uint32(i), bytes: rowCharge}, &line{text: []byte(text)}, "s"); err != nil {
+		if err := e.add(&held.Row{Index: uint32(i), Bytes: held.RowCharge}, &held.Line{Text: []byte(text)}, "s"); err != nil {
 			t.Fatal(err)
 		}
 	}

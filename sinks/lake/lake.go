@@ -10,9 +10,9 @@ import (
 
 	"github.com/parquet-go/parquet-go/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 
 	"tributary/schema"
+	"tributary/sinks/held"
 	"tributary/stream"
 )
 
@@ -24,7 +24,7 @@ type Lake struct {
 	today   *layoutPlan // of plan
 	store   store
 	codec   *zstd.Codec
-	encode  *semaphore.Weighted // bytes, see Config.EncodeBytes
+	encode  *held.Budget // see Config.EncodeBytes
 	metrics *metrics
 	log     *slog.Logger
 }
@@ -54,7 +54,7 @@ func New(cfg Config, rules schema.Rules, api s3API, reg prometheus.Registerer, l
 		today:   today,
 		store:   store{api, cfg.Options},
 		codec:   newCodec(),
-		encode:  semaphore.NewWeighted(cfg.EncodeBytes),
+		encode:  held.NewBudget(cfg.EncodeBytes, m.encoding),
 		metrics: m,
 		log:     log,
 	}, nil
@@ -88,31 +88,4 @@ func (l *Lake) count(o manifestObject) {
 	l.metrics.objects.Inc()
 	l.metrics.rows.Add(float64(o.Rows))
 	l.metrics.objectBytes.Add(float64(o.Bytes))
-}
-
-// reserve waits for n bytes of the encoding budget, all of it for larger n, and
-// returns what gives parts of it back.
-func (l *Lake) reserve(ctx context.Context, n int64) (*reservation, error) {
-	n = min(n, l.cfg.EncodeBytes)
-	if err := l.encode.Acquire(ctx, n); err != nil {
-		return nil, fmt.Errorf("wait for memory to encode: %w", err)
-	}
-	l.metrics.encoding.Add(float64(n))
-	return &reservation{l, n}, nil
-}
-
-// reservation is a share of the encoding budget.
-type reservation struct {
-	lake *Lake
-	n    int64
-}
-
-// shrink keeps at most n bytes.
-func (r *reservation) shrink(n int64) {
-	if n >= r.n {
-		return
-	}
-	r.lake.metrics.encoding.Sub(float64(r.n - n))
-	r.lake.encode.Release(r.n - n)
-	r.n = n
 }

@@ -1,48 +1,23 @@
 package lake
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 	"time"
 
 	"tributary/schema"
+	"tributary/sinks/held"
 	"tributary/stream"
 )
 
-const (
-	// rowCharge is what a row costs beside its line while it is encoded: what says
-	// where its line lies, twice.
-	rowCharge = 64
-	// rowBytes and recordBytes are what waits in memory for a flush beside a record's
-	// own bytes, with the slices' growth.
-	rowBytes    = 48
-	recordBytes = 192
-	// nameBytes is what a service's or a partition's name costs beside its letters.
-	nameBytes = 256
-)
-
-// row is an event that waits for the flush. Its line is in its record.
-type row struct {
-	time    int64 // nanoseconds since the Unix epoch
-	service uint32
-	record  int32  // index into pending.records
-	index   uint32 // in the record
-	bytes   uint32 // of the line, and rowCharge
-}
-
-// record is one that came, as it came: compressed, if a forwarder of ours sent it.
-type record struct {
-	sequence stream.SequenceNumber
-	arrival  time.Time
-	data     []byte
-}
+// nameBytes is what a service's or a partition's name costs beside its letters.
+const nameBytes = 256
 
 // partition collects the rows that become one object.
 type partition struct {
 	path  string
 	kind  schema.Kind
-	rows  []row
+	rows  []held.Row
 	bytes int64 // of the rows
 }
 
@@ -50,16 +25,16 @@ type partition struct {
 // of their numbers, so their index stands for the number. No two rows are equal
 // in all four, hence the order is the same in every replay.
 func (p *partition) sort(ranks []uint32) {
-	slices.SortFunc(p.rows, func(a, b row) int {
+	slices.SortFunc(p.rows, func(a, b held.Row) int {
 		switch {
-		case a.service != b.service:
-			return cmp.Compare(ranks[a.service], ranks[b.service])
-		case a.time != b.time:
-			return cmp.Compare(a.time, b.time)
-		case a.record != b.record:
-			return cmp.Compare(a.record, b.record)
+		case a.Name != b.Name:
+			return cmp.Compare(ranks[a.Name], ranks[b.Name])
+		case a.Time != b.Time:
+			return cmp.Compare(a.Time, b.Time)
+		case a.Record != b.Record:
+			return cmp.Compare(a.Record, b.Record)
 		}
-		return cmp.Compare(a.index, b.index)
+		return cmp.Compare(a.Index, b.Index)
 	})
 }
 
@@ -77,11 +52,10 @@ func (p *pending) ranks() []uint32 {
 	return ranks
 }
 
-// pending is what was appended since the last flush. records holds only those with
-// rows, so that a shard full of duplicates does not grow it.
+// pending is what was appended since the last flush.
 type pending struct {
+	held.Records
 	plan       *layoutPlan
-	records    []record
 	partitions []*partition
 	byPlace    map[place]*partition
 	byPath     map[string]*partition
@@ -94,33 +68,26 @@ type pending struct {
 	duplicates int64
 	rejects    int64
 
-	taken                     int64 // records, those without a row included
-	first, last               stream.SequenceNumber
 	arrivalFirst, arrivalLast time.Time
 }
 
-func newPending(lp *layoutPlan) *pending {
-	return &pending{plan: lp, byPlace: map[place]*partition{}, byPath: map[string]*partition{}, numbers: map[string]uint32{}}
+func newPending(shard stream.ShardID, lp *layoutPlan) *pending {
+	return &pending{Records: held.Records{Shard: shard}, plan: lp, byPlace: map[place]*partition{}, byPath: map[string]*partition{}, numbers: map[string]uint32{}}
 }
 
 // add takes b and returns the bytes that are held for it.
 func (p *pending) add(b stream.Batch) int64 {
 	p.rejects += int64(len(b.Rejects))
 	p.duplicates += int64(b.Duplicates)
-	if p.taken == 0 {
-		p.first, p.arrivalFirst = b.Sequence, b.Arrival
+	if p.Taken == 0 {
+		p.arrivalFirst = b.Arrival
 	}
-	p.taken++
-	p.last, p.arrivalLast = b.Sequence, b.Arrival
-	if len(b.Events) == 0 {
-		return 0
-	}
-	p.records = append(p.records, record{b.Sequence, b.Arrival, bytes.Clone(b.Record)})
-	names := p.names
+	p.arrivalLast = b.Arrival
+	size, names := p.Take(b), p.names
 	for i := range b.Events {
 		p.addEvent(&b.Events[i], b.Arrival.UnixNano())
 	}
-	return recordBytes + int64(len(b.Record)) + int64(len(b.Events))*rowBytes + p.names - names
+	return size + p.names - names
 }
 
 func (p *pending) addEvent(e *schema.Event, arrival int64) {
@@ -137,9 +104,9 @@ func (p *pending) addEvent(e *schema.Event, arrival int64) {
 		p.late++
 	}
 	to := p.partition(place{kind: kind, hour: floorDiv(when, int64(time.Hour)), service: p.services[number]})
-	size := len(e.Line) + rowCharge
-	to.rows = append(to.rows, row{time: at, service: number, record: int32(len(p.records) - 1), index: e.Index, bytes: uint32(size)})
-	to.bytes += int64(size)
+	row := p.Row(e, at, number)
+	to.rows = append(to.rows, row)
+	to.bytes += int64(row.Bytes)
 	p.rows++
 	p.lines += int64(len(e.Line))
 }

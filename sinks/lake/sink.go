@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"tributary/schema"
+	"tributary/sinks/held"
 	"tributary/stream"
 )
 
@@ -32,7 +32,7 @@ type Sink struct {
 }
 
 func (s *Sink) reset() {
-	s.pending = newPending(s.plan)
+	s.pending = newPending(s.shard, s.plan)
 	s.placed = map[string]manifestObject{}
 	s.size.Store(0)
 }
@@ -46,11 +46,8 @@ func (s *Sink) Append(b stream.Batch) error {
 	if b.Sequence == "" {
 		return nil
 	}
-	if b.Shard != s.shard {
-		return fmt.Errorf("append: a record of %s came to the sink of %s", b.Shard, s.shard)
-	}
-	if s.pending.taken > 0 && b.Sequence.Compare(s.pending.last) <= 0 {
-		return fmt.Errorf("append: record %s came after %s", b.Sequence, s.pending.last)
+	if err := s.pending.Check(b); err != nil {
+		return err
 	}
 	clear(s.placed)
 	s.size.Add(s.pending.add(b))
@@ -64,10 +61,10 @@ func (s *Sink) Append(b stream.Batch) error {
 // something else under the range's names.
 func (s *Sink) Flush(ctx context.Context, r stream.Range) error {
 	began := time.Now()
-	if s.pending.taken == 0 && r == s.flushed {
+	if s.pending.Taken == 0 && r == s.flushed {
 		return nil
 	}
-	if err := s.check(r); err != nil {
+	if err := s.pending.Within(r); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	if r != s.placedRange {
@@ -91,24 +88,6 @@ func (s *Sink) Flush(ctx context.Context, r stream.Range) error {
 	return nil
 }
 
-// check refuses a range that does not cover what was appended: its rows would
-// come again with the next range, under another name.
-func (s *Sink) check(r stream.Range) error {
-	if r.Shard != s.shard {
-		return fmt.Errorf("a range of %s came to the sink of %s", r.Shard, s.shard)
-	}
-	if r.First == "" || r.First.Compare(r.Last) > 0 {
-		return fmt.Errorf("range %q to %q holds nothing", r.First, r.Last)
-	}
-	if s.pending.taken > 0 {
-		first, last := s.pending.first, s.pending.last
-		if first.Compare(r.First) < 0 || last.Compare(r.Last) > 0 {
-			return fmt.Errorf("records %s to %s do not lie within the range %s to %s", first, last, r.First, r.Last)
-		}
-	}
-	return nil
-}
-
 func (s *Sink) placeObjects(ctx context.Context, r stream.Range) (*manifest, error) {
 	p := s.pending
 	slices.SortFunc(p.partitions, func(a, b *partition) int { return cmp.Compare(a.path, b.path) })
@@ -118,7 +97,7 @@ func (s *Sink) placeObjects(ctx context.Context, r stream.Range) (*manifest, err
 	m := &manifest{
 		Format: s.plan.format, Shard: r.Shard, Generation: r.Generation, After: r.After, First: r.First, Last: r.Last,
 		Truncated: r.Truncated, Plan: s.planSum,
-		Records: p.taken, ArrivalFirst: p.arrivalFirst.UTC(), ArrivalLast: p.arrivalLast.UTC(),
+		Records: p.Taken, ArrivalFirst: p.arrivalFirst.UTC(), ArrivalLast: p.arrivalLast.UTC(),
 		LineBytes: p.lines, Late: p.late, Duplicates: p.duplicates, Rejects: p.rejects,
 		Objects: []manifestObject{},
 	}
@@ -135,12 +114,13 @@ func (s *Sink) placeObjects(ctx context.Context, r stream.Range) (*manifest, err
 // EncodeBytes for all shards.
 func (s *Sink) placeMissing(ctx context.Context, r stream.Range) error {
 	var missing []*partition
+	var groups [][]held.Row
 	var total, largest int64
 	ranks := s.pending.ranks()
 	for _, part := range s.pending.partitions {
 		if _, done := s.placed[s.plan.objectKey(part.path, r)]; !done {
 			part.sort(ranks)
-			missing = append(missing, part)
+			missing, groups = append(missing, part), append(groups, part.rows)
 			total += part.bytes
 			largest = max(largest, part.bytes)
 		}
@@ -149,27 +129,28 @@ func (s *Sink) placeMissing(ctx context.Context, r stream.Range) error {
 		return nil
 	}
 	inClear := s.lake.cfg.EncodeBytes / 3 * 2
-	budget, err := s.lake.reserve(ctx, min(inClear, total)+largest/usualCompression+encodeCharge)
+	budget, err := s.lake.encode.Reserve(ctx, min(inClear, total)+largest/usualCompression+encodeCharge)
 	if err != nil {
 		return err
 	}
-	defer budget.shrink(0)
-	lines := &loader{decoder: schema.NewDecoder()}
+	defer budget.Shrink(0)
+	lines := held.NewLoader()
 	var e *encoder
-	for rest := cut(missing, inClear); len(rest) > 0; rest = rest[1:] {
-		rows := rest[0].rows()
-		loaded, err := lines.load(s.pending.records, rows)
+	for rest := held.Cut(groups, inClear); len(rest) > 0; rest = rest[1:] {
+		rows := held.Rows(groups, rest[0])
+		loaded, err := lines.Load(s.pending.List, rows)
 		if err != nil {
 			return err
 		}
-		for _, p := range rest[0] {
-			if p.from == 0 {
-				e = newEncoder(s.plan.layouts[p.kind], s.plan.splitter(p.kind), s.shard, s.pending.records, s.lake.codec,
+		for _, piece := range rest[0] {
+			p := missing[piece.Group]
+			if piece.From == 0 {
+				e = newEncoder(s.plan.layouts[p.kind], s.plan.splitter(p.kind), s.shard, s.pending.List, s.lake.codec,
 					sizes{rowGroup: s.lake.cfg.RowGroupBytes, page: s.lake.cfg.PageBytes}, p.bytes)
 			}
-			n := p.to - p.from
+			n := piece.To - piece.From
 			for i := range n {
-				if err := e.add(&rows[i], &loaded[i], s.pending.services[rows[i].service]); err != nil {
+				if err := e.add(&rows[i], &loaded[i], s.pending.services[rows[i].Name]); err != nil {
 					return fmt.Errorf("encode %s: %w", p.path, err)
 				}
 			}
@@ -177,13 +158,13 @@ func (s *Sink) placeMissing(ctx context.Context, r stream.Range) error {
 				return fmt.Errorf("encode %s: %w", p.path, err)
 			}
 			rows, loaded = rows[n:], loaded[n:]
-			if p.to < len(p.partition.rows) {
+			if piece.To < len(p.rows) {
 				continue
 			}
 			if len(rest) == 1 && len(rows) == 0 {
 				lines = nil
 			}
-			if err := s.placeObject(ctx, e, p.partition, r, budget, lines == nil); err != nil {
+			if err := s.placeObject(ctx, e, p, r, budget, lines == nil); err != nil {
 				return err
 			}
 		}
@@ -193,7 +174,7 @@ func (s *Sink) placeMissing(ctx context.Context, r stream.Range) error {
 
 // placeObject ends an object and uploads it. Behind the last one of a flush only its
 // own bytes count.
-func (s *Sink) placeObject(ctx context.Context, e *encoder, part *partition, r stream.Range, budget *reservation, last bool) error {
+func (s *Sink) placeObject(ctx context.Context, e *encoder, part *partition, r stream.Range, budget *held.Reservation, last bool) error {
 	key := s.plan.objectKey(part.path, r)
 	content, wrote, err := e.close()
 	if err != nil {
@@ -206,7 +187,7 @@ func (s *Sink) placeObject(ctx context.Context, e *encoder, part *partition, r s
 		return err
 	}
 	if last {
-		budget.shrink(int64(cap(content)))
+		budget.Shrink(int64(cap(content)))
 	}
 	placed, err := s.lake.place(ctx, o, r)
 	if err != nil {
@@ -215,45 +196,4 @@ func (s *Sink) placeObject(ctx context.Context, e *encoder, part *partition, r s
 	s.placed[key] = placed
 	s.lake.count(placed)
 	return nil
-}
-
-// piece is a run of a partition's rows.
-type piece struct {
-	*partition
-	from, to int
-}
-
-// pieces are encoded together.
-type pieces []piece
-
-// cut deals the rows of all partitions out, in their order, to pieces of at most
-// limit bytes together, or of one row.
-func cut(parts []*partition, limit int64) (out []pieces) {
-	var now pieces
-	size := int64(0)
-	for _, part := range parts {
-		from := 0
-		for i := range part.rows {
-			n := int64(part.rows[i].bytes)
-			if size > 0 && size+n > limit {
-				if from < i {
-					now = append(now, piece{part, from, i})
-				}
-				out, now, size, from = append(out, now), nil, 0, i
-			}
-			size += n
-		}
-		now = append(now, piece{part, from, len(part.rows)})
-	}
-	return append(out, now)
-}
-
-func (p pieces) rows() (all []row) {
-	if len(p) == 1 {
-		return p[0].partition.rows[p[0].from:p[0].to]
-	}
-	for _, piece := range p {
-		all = append(all, piece.partition.rows[piece.from:piece.to]...)
-	}
-	return all
 }

@@ -35,11 +35,11 @@ func (e *encoder) text(leaf int, b []byte) {
 }
 
 func putTime(e *encoder, leaf int, c *cells) {
-	e.required(leaf, parquet.Int64Value(micros(c.row.time)))
+	e.required(leaf, parquet.Int64Value(micros(c.row.Time)))
 }
 
 func putIngestTime(e *encoder, leaf int, c *cells) {
-	e.required(leaf, parquet.Int64Value(c.record.arrival.UnixMicro()))
+	e.required(leaf, parquet.Int64Value(c.record.Arrival.UnixMicro()))
 }
 
 // putService keeps the last name: rows are sorted by service.
@@ -69,11 +69,11 @@ func putDuration(e *encoder, leaf int, c *cells) {
 func putShape(e *encoder, leaf int, c *cells) { e.text(leaf, c.split.Shape) }
 
 func putLine(e *encoder, leaf int, c *cells) {
-	e.optional(leaf, utf8.Valid(c.line.text), parquet.ByteArrayValue(c.line.text))
+	e.optional(leaf, utf8.Valid(c.line.Text), parquet.ByteArrayValue(c.line.Text))
 }
 
 func putLineBytes(e *encoder, leaf int, c *cells) {
-	e.optional(leaf, c.split.Verbatim, parquet.ByteArrayValue(c.line.text))
+	e.optional(leaf, c.split.Verbatim, parquet.ByteArrayValue(c.line.Text))
 }
 
 func putOrigin(i int) putter {
@@ -90,23 +90,23 @@ func putOrigin(i int) putter {
 }
 
 func putIncomplete(e *encoder, leaf int, c *cells) {
-	e.required(leaf, parquet.BooleanValue(c.line.flags&schema.FlagIncomplete != 0))
+	e.required(leaf, parquet.BooleanValue(c.line.Flags&schema.FlagIncomplete != 0))
 }
 
 func putPartLine(e *encoder, leaf int, c *cells) {
-	if c.line.part.Number == 0 {
+	if c.line.Part.Number == 0 {
 		e.text(leaf, nil)
 		return
 	}
-	e.text(leaf, hex.AppendEncode(nil, c.line.part.Line[:]))
+	e.text(leaf, hex.AppendEncode(nil, c.line.Part.Line[:]))
 }
 
 func putPartNumber(e *encoder, leaf int, c *cells) {
-	e.optional(leaf, c.line.part.Number != 0, parquet.Int64Value(int64(c.line.part.Number)))
+	e.optional(leaf, c.line.Part.Number != 0, parquet.Int64Value(int64(c.line.Part.Number)))
 }
 
 func putPartCount(e *encoder, leaf int, c *cells) {
-	e.optional(leaf, c.line.part.Number != 0, parquet.Int64Value(int64(c.line.part.Count)))
+	e.optional(leaf, c.line.Part.Number != 0, parquet.Int64Value(int64(c.line.Part.Count)))
 }
 
 func putShard(e *encoder, leaf int, _ *cells) {
@@ -117,15 +117,15 @@ func putShard(e *encoder, leaf int, _ *cells) {
 }
 
 func putSequence(e *encoder, leaf int, c *cells) {
-	v := &e.sequences[c.row.record]
+	v := &e.sequences[c.row.Record]
 	if v.IsNull() {
-		*v = parquet.ByteArrayValue([]byte(c.record.sequence)).Level(0, 0, leaf)
+		*v = parquet.ByteArrayValue([]byte(c.record.Sequence)).Level(0, 0, leaf)
 	}
 	e.put(leaf, *v)
 }
 
 func putIndex(e *encoder, leaf int, c *cells) {
-	e.required(leaf, parquet.Int64Value(int64(c.row.index)))
+	e.required(leaf, parquet.Int64Value(int64(c.row.Index)))
 }
 
 // putLabels is all that attributes were in format 1.
