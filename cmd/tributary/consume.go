@@ -56,6 +56,34 @@ func realtimeOptions() fx.Option {
 	return fx.Options(app.AWS, app.LimitMemory(app.RealtimeMemory), fx.Provide(app.NewRealtimeGroup), fx.Invoke(app.CheckStream, app.CheckRealtimeRejects, app.RunAdmin, app.RunRealtime))
 }
 
+func newConsumeTreasureData() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "treasuredata",
+		Short: "Import the stream into Treasure Data, each event once as far as it remembers ids",
+	}
+	f := addFlags(cmd, map[string][2]string{
+		"database": {"treasuredata.database", "database of a row, by {service} and {kind}"},
+		"table":    {"treasuredata.table", "table of a row, by {service} and {kind}"},
+		"bucket":   {"treasuredata.rejects.bucket", "S3 bucket for what Treasure Data refuses, that of the lake's rejects if not set"},
+		"group":    {"treasuredata.group.name", "consumer group"},
+	})
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s, err := f.load(app.Defaults())
+		if err != nil {
+			return err
+		}
+		if err := s.CheckTreasureData(); err != nil {
+			return err
+		}
+		return app.Execute(cmd.Context(), s, treasureDataOptions())
+	}
+	return cmd
+}
+
+func treasureDataOptions() fx.Option {
+	return fx.Options(app.AWS, app.LimitMemory(app.TreasureDataMemory), fx.Provide(app.NewTreasureDataGroup), fx.Invoke(app.CheckStream, app.CheckTreasureDataRejects, app.RunAdmin, app.RunTreasureData))
+}
+
 func lakeOptions() fx.Option {
 	return fx.Options(app.AWS, app.LimitMemory(app.LakeMemory), fx.Provide(app.NewLakeGroup), fx.Invoke(app.CheckStream, app.CheckBucket, app.RunAdmin, app.RunLake))
 }

@@ -10,7 +10,7 @@ import (
 func newLocal() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local",
-		Short: "Run everything on this machine: endpoints, forwarder, lake and log groups, no account needed",
+		Short: "Run everything on this machine: endpoints, forwarder and all destinations, no account needed",
 	}
 	f := addFlags(cmd, map[string][2]string{
 		"dir":    {"local.dir", "directory of all data"},
@@ -52,9 +52,9 @@ func newLocal() *cobra.Command {
 // destinations, then the endpoints.
 func localOptions() fx.Option {
 	return fx.Options(
-		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory, app.RealtimeMemory),
-		fx.Provide(app.NewForwarder, app.NewLakeGroup, app.NewRealtimeGroup),
-		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.RunRealtime, app.Settle, app.RunForwarder, app.Greet, app.RunDemo),
+		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory, app.RealtimeMemory, app.TreasureDataMemory),
+		fx.Provide(app.NewForwarder, app.NewLakeGroup, app.NewRealtimeGroup, app.NewTreasureDataGroup),
+		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.RunRealtime, app.RunTreasureData, app.Settle, app.RunForwarder, app.Greet, app.RunDemo),
 	)
 }
 

@@ -20,13 +20,13 @@ type flags struct {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "tributary",
-		Short:         "Container logs from Amazon ECS through Kinesis into a Parquet lake and CloudWatch Logs",
+		Short:         "Container logs from Amazon ECS through Kinesis into a Parquet lake, CloudWatch Logs and Treasure Data",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          needsSubcommand,
 	}
 	consume := &cobra.Command{Use: "consume", Short: "Read the stream into a destination", RunE: needsSubcommand}
-	consume.AddCommand(newConsumeLake(), newConsumeRealtime())
+	consume.AddCommand(newConsumeLake(), newConsumeRealtime(), newConsumeTreasureData())
 	conf := &cobra.Command{Use: "config", Short: "Look at the configuration", RunE: needsSubcommand}
 	conf.AddCommand(newConfigCheck())
 	root.AddCommand(newLocal(), newForward(), consume, newPipe(), newGroups(), newLake(), newRejects(), newLogs(), conf, newCompletion(), newVersion())

@@ -11,12 +11,12 @@ import (
 )
 
 // Config says where rows go, what they look like and what sending them may cost.
-// Group, Database, Table, Nested, Metadata, MetadataPrefix, MaxColumns, BodyBytes,
+// GroupName, Database, Table, Nested, Metadata, MetadataPrefix, MaxColumns, BodyBytes,
 // BodyRows, GzipLevel and MaxHalvings decide rows, tables, cuts and ids and are part
 // of the plan; the rest may differ between two flushes of one range.
 type Config struct {
-	// Group is the consumer group, part of every id.
-	Group string `koanf:"group" json:"group"`
+	// GroupName is the consumer group, part of every id.
+	GroupName string `koanf:"-" json:"-"`
 	// APIEndpoint is where databases and tables are created.
 	APIEndpoint string `koanf:"api_endpoint" json:"api_endpoint"`
 	// ImportEndpoint takes the rows. Both endpoints are of one region.
@@ -133,7 +133,7 @@ func (c Config) Validate() error {
 			add("%s %d is not within %d and %d", key, v, lo, hi)
 		}
 	}
-	if c.Group == "" {
+	if c.GroupName == "" {
 		add("group is missing: it is part of every id")
 	}
 	for _, e := range [][2]string{{"api_endpoint", c.APIEndpoint}, {"import_endpoint", c.ImportEndpoint}} {

@@ -173,7 +173,7 @@ func TestIDsDifferByWhatTheyStandFor(t *testing.T) {
 		mend   func(*stream.Range)
 	}{
 		"plain":                 {},
-		"another group":         {change: func(c *treasuredata.Config) { c.Group = "other" }},
+		"another group":         {change: func(c *treasuredata.Config) { c.GroupName = "other" }},
 		"another table":         {change: func(c *treasuredata.Config) { c.Table = "x_{kind}" }},
 		"another database":      {change: func(c *treasuredata.Config) { c.Database = "other" }},
 		"another generation":    {mend: func(r *stream.Range) { r.Generation = 3 }},

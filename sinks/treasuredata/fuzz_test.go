@@ -25,7 +25,7 @@ var (
 
 func planOf(change func(*Config)) *layout {
 	c := DefaultConfig()
-	c.Group = "g"
+	c.GroupName = "g"
 	change(&c)
 	text, err := planText(c, schema.DefaultRules())
 	if err != nil {
@@ -209,7 +209,7 @@ func FuzzNames(f *testing.F) {
 // FuzzPlan: a state item is read that any build, or a person, may have written.
 func FuzzPlan(f *testing.F) {
 	c := DefaultConfig()
-	c.Group = "g"
+	c.GroupName = "g"
 	text, err := planText(c, schema.DefaultRules())
 	if err != nil {
 		f.Fatal(err)

@@ -39,7 +39,7 @@ type plan struct {
 
 func planText(c Config, rules schema.Rules) (string, error) {
 	text, err := json.Marshal(plan{
-		Format: formatVersion, Group: c.Group, Database: c.Database, Table: c.Table,
+		Format: formatVersion, Group: c.GroupName, Database: c.Database, Table: c.Table,
 		Nested: c.Nested, Metadata: append([]string{}, c.Metadata...), MetadataPrefix: c.MetadataPrefix, MaxColumns: c.MaxColumns,
 		BodyBytes: c.BodyBytes, BodyRows: c.BodyRows, GzipLevel: c.GzipLevel, MaxHalvings: c.MaxHalvings,
 		Rules: rules,
@@ -102,7 +102,7 @@ func readPlan(text string) (*layout, error) {
 // compile holds the plan against what a configuration may say.
 func (p plan) compile() (*layout, error) {
 	c := DefaultConfig()
-	c.Group, c.Database, c.Table = p.Group, p.Database, p.Table
+	c.GroupName, c.Database, c.Table = p.Group, p.Database, p.Table
 	c.Nested, c.Metadata, c.MetadataPrefix, c.MaxColumns = p.Nested, p.Metadata, p.MetadataPrefix, p.MaxColumns
 	c.BodyBytes, c.BodyRows, c.GzipLevel, c.MaxHalvings = p.BodyBytes, p.BodyRows, p.GzipLevel, p.MaxHalvings
 	if err := c.Validate(); err != nil {

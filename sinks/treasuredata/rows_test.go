@@ -304,7 +304,7 @@ func TestConfigurationsThatCannotWorkSayWhy(t *testing.T) {
 		change func(*treasuredata.Config)
 		want   string
 	}{
-		"no group":                    {func(c *treasuredata.Config) { c.Group = "" }, "group is missing"},
+		"no group":                    {func(c *treasuredata.Config) { c.GroupName = "" }, "group is missing"},
 		"no key":                      {func(c *treasuredata.Config) { c.APIKey = "" }, "api_key is missing"},
 		"two keys":                    {func(c *treasuredata.Config) { c.APIKeyFile = "x" }, "exclude one another"},
 		"an endpoint with a path":     {func(c *treasuredata.Config) { c.APIEndpoint = "https://x/v3" }, "api_endpoint"},

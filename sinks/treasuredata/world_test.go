@@ -228,7 +228,7 @@ func decodeJSON(t testing.TB, line []byte) map[string]any {
 
 func config() treasuredata.Config {
 	c := treasuredata.DefaultConfig()
-	c.Group = "treasuredata"
+	c.GroupName = "treasuredata"
 	c.APIEndpoint, c.ImportEndpoint = "http://api.local", "http://import.local"
 	c.APIKey = key
 	return c

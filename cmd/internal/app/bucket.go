@@ -10,6 +10,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"go.uber.org/fx"
+
+	"tributary/sinks/rejects"
 )
 
 // CheckBucket refuses to start without the buckets of lake and rejects, or when
@@ -30,10 +32,19 @@ func CheckBucket(lc fx.Lifecycle, s *Settings, objects *s3.Client, log *slog.Log
 
 // CheckRealtimeRejects does the same for the bucket of what CloudWatch Logs refuses.
 func CheckRealtimeRejects(lc fx.Lifecycle, s *Settings, objects *s3.Client, log *slog.Logger) {
+	checkRejects(lc, "realtime", s.Realtime.Rejects, objects, log)
+}
+
+// CheckTreasureDataRejects does the same for the bucket of what Treasure Data refuses.
+func CheckTreasureDataRejects(lc fx.Lifecycle, s *Settings, objects *s3.Client, log *slog.Logger) {
+	checkRejects(lc, "treasuredata", s.TreasureData.Rejects, objects, log)
+}
+
+func checkRejects(lc fx.Lifecycle, section string, r rejects.Config, objects *s3.Client, log *slog.Logger) {
 	lc.Append(fx.StartHook(func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 		defer cancel()
-		return bucketCheck{objects, "realtime.rejects", s.Realtime.Rejects.Bucket, s.Realtime.Rejects.ExpectedBucketOwner}.run(ctx, log)
+		return bucketCheck{objects, section + ".rejects", r.Bucket, r.ExpectedBucketOwner}.run(ctx, log)
 	}))
 }
 

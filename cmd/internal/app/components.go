@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +20,7 @@ import (
 	"tributary/sinks/cloudwatch"
 	"tributary/sinks/lake"
 	"tributary/sinks/rejects"
+	"tributary/sinks/treasuredata"
 	"tributary/stream"
 	"tributary/stream/forwarder"
 	"tributary/stream/spool"
@@ -127,6 +129,33 @@ func NewRealtimeGroup(v Services) (RealtimeGroup, error) {
 	return RealtimeGroup{g}, err
 }
 
+// TreasureDataGroup imports into Treasure Data.
+type TreasureDataGroup struct{ *consumers.Group }
+
+// NewTreasureDataGroup makes the importer and the group that feeds it.
+func NewTreasureDataGroup(v Services, cfg aws.Config, lc fx.Lifecycle) (TreasureDataGroup, error) {
+	s := v.Settings
+	kept, err := rejects.New(s.TreasureData.Rejects, v.Objects, v.Metrics, v.Log)
+	if err != nil {
+		return TreasureDataGroup{}, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	lc.Append(fx.StopHook(transport.CloseIdleConnections))
+	sink, err := treasuredata.New(s.TreasureData.Config, s.Rules, transport, s.TreasureData.key(cfg), kept, v.Metrics, v.Log)
+	if err != nil {
+		return TreasureDataGroup{}, err
+	}
+	dest := consumers.Destination{
+		Name: "treasuredata",
+		Plan: sink.Plan(),
+		Open: func(ctx context.Context, shard stream.ShardID, plan string) (consumers.Sink, error) {
+			return sink.Open(ctx, shard, plan)
+		},
+	}
+	g, err := v.group(s.TreasureData.GroupSettings, dest, kept)
+	return TreasureDataGroup{g}, err
+}
+
 // rejectStore fits rejects.Store to consumers.RejectStore: the two packages do not
 // know each other.
 type rejectStore struct{ store *rejects.Store }
@@ -147,6 +176,11 @@ func RunLake(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, g LakeGroup) {
 // RunRealtime runs the group.
 func RunRealtime(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, g RealtimeGroup) {
 	Run(lc, sd, out, "realtime group", nil, g.Run)
+}
+
+// RunTreasureData runs the group.
+func RunTreasureData(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, g TreasureDataGroup) {
+	Run(lc, sd, out, "treasuredata group", nil, g.Run)
 }
 
 // checkTimeout bounds the look at stream and bucket before the start.
@@ -179,8 +213,8 @@ const settleTimeout = 20 * time.Second
 // Settle makes stopping wait, after the forwarder has stopped and before the groups
 // do, until these have read all there is: Ctrl-C leaves nothing in the stream for the
 // next start.
-func Settle(lc fx.Lifecycle, lake LakeGroup, realtime RealtimeGroup, log *slog.Logger) {
-	groups := []*consumers.Group{lake.Group, realtime.Group}
+func Settle(lc fx.Lifecycle, lake LakeGroup, realtime RealtimeGroup, td TreasureDataGroup, log *slog.Logger) {
+	groups := []*consumers.Group{lake.Group, realtime.Group, td.Group}
 	lc.Append(fx.StopHook(func(ctx context.Context) error {
 		since := time.Now()
 		ctx, cancel := context.WithTimeout(ctx, settleTimeout)

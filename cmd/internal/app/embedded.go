@@ -19,6 +19,9 @@ import (
 	"tributary/stream"
 )
 
+// localKey is any key: the embedded Treasure Data takes each.
+const localKey = "1/local"
+
 // Embedded provides the clients of the endpoints in this process. They are the
 // same clients as AWS's; only address and credentials differ.
 var Embedded = fx.Options(
@@ -56,7 +59,8 @@ func RunEndpoints(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, 
 		return e.Run(ctx, ln)
 	})
 	lc.Append(fx.StartHook(func(ctx context.Context) error {
-		return errors.Join(makeStream(ctx, k, s), makeBucket(ctx, objects, s.Lake.Bucket), makeBucket(ctx, objects, s.Lake.Rejects.Bucket), makeBucket(ctx, objects, s.Realtime.Rejects.Bucket))
+		return errors.Join(makeStream(ctx, k, s), makeBucket(ctx, objects, s.Lake.Bucket), makeBucket(ctx, objects, s.Lake.Rejects.Bucket), makeBucket(ctx, objects, s.Realtime.Rejects.Bucket),
+			makeBucket(ctx, objects, s.TreasureData.Rejects.Bucket))
 	}))
 }
 

@@ -47,6 +47,11 @@ func RealtimeMemory(s *Settings) int64 {
 	return s.Realtime.Group.MemoryBytes() + s.Realtime.RenderBytes
 }
 
+// TreasureDataMemory is what reading takes, sinks included, and flushing them.
+func TreasureDataMemory(s *Settings) int64 {
+	return s.TreasureData.Group.MemoryBytes() + s.TreasureData.EncodeBytes
+}
+
 // EndpointsMemory is that of the calls being served by Kinesis and CloudWatch Logs, by far the most.
 func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes + local.LogsInFlightBytes }
 

@@ -16,6 +16,7 @@ import (
 	"tributary/sinks/lake"
 	"tributary/sinks/objects"
 	"tributary/sinks/rejects"
+	"tributary/sinks/treasuredata"
 	"tributary/stream"
 	"tributary/stream/fluent"
 	"tributary/stream/forwarder"
@@ -24,16 +25,17 @@ import (
 
 // Settings is the whole configuration: a section per part.
 type Settings struct {
-	Log      LogConfig        `koanf:"log"`
-	AWS      AWSConfig        `koanf:"aws"`
-	Admin    AdminConfig      `koanf:"admin"`
-	Memory   MemoryConfig     `koanf:"memory"`
-	Stream   StreamSettings   `koanf:"stream"`
-	Rules    schema.Rules     `koanf:"rules"`
-	Forward  ForwardSettings  `koanf:"forward"`
-	Lake     LakeSettings     `koanf:"lake"`
-	Realtime RealtimeSettings `koanf:"realtime"`
-	Local    LocalSettings    `koanf:"local"`
+	Log          LogConfig            `koanf:"log"`
+	AWS          AWSConfig            `koanf:"aws"`
+	Admin        AdminConfig          `koanf:"admin"`
+	Memory       MemoryConfig         `koanf:"memory"`
+	Stream       StreamSettings       `koanf:"stream"`
+	Rules        schema.Rules         `koanf:"rules"`
+	Forward      ForwardSettings      `koanf:"forward"`
+	Lake         LakeSettings         `koanf:"lake"`
+	Realtime     RealtimeSettings     `koanf:"realtime"`
+	TreasureData TreasureDataSettings `koanf:"treasuredata"`
+	Local        LocalSettings        `koanf:"local"`
 }
 
 // StreamSettings name the stream and say how it is written.
@@ -61,6 +63,15 @@ type RealtimeSettings struct {
 	GroupSettings     `koanf:",squash"`
 }
 
+// TreasureDataSettings are Treasure Data and the group that imports there.
+type TreasureDataSettings struct {
+	treasuredata.Config `koanf:",squash"`
+	GroupSettings       `koanf:",squash"`
+	// APIKeySecret names a secret of AWS Secrets Manager that is the key, by name or
+	// ARN; the part behind a # is a member of a secret that is a JSON object.
+	APIKeySecret string `koanf:"api_key_secret_id"`
+}
+
 // GroupSettings are a group of workers, and where it keeps what it cannot deliver.
 type GroupSettings struct {
 	Group   consumers.Config `koanf:"group"`
@@ -78,20 +89,24 @@ type LocalSettings struct {
 // Defaults are what runs on AWS once region, bucket and stream are named.
 func Defaults() *Settings {
 	s := &Settings{
-		Log:      LogConfig{Level: "info", Format: "auto"},
-		Admin:    AdminConfig{Listen: "127.0.0.1:8080"},
-		Stream:   StreamSettings{Ref: stream.Ref{Name: "tributary"}, Producer: stream.DefaultProducerConfig()},
-		Rules:    schema.DefaultRules(),
-		Forward:  ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig()},
-		Lake:     LakeSettings{Config: lake.DefaultConfig(), GroupSettings: defaultGroup("tributary-lake")},
-		Realtime: RealtimeSettings{Config: cloudwatch.DefaultConfig(), GroupSettings: defaultGroup("tributary-realtime")},
-		Local:    LocalSettings{Config: local.DefaultConfig(), Listen: "127.0.0.1:4566", Shards: 4, Demo: DefaultDemoConfig()},
+		Log:          LogConfig{Level: "info", Format: "auto"},
+		Admin:        AdminConfig{Listen: "127.0.0.1:8080"},
+		Stream:       StreamSettings{Ref: stream.Ref{Name: "tributary"}, Producer: stream.DefaultProducerConfig()},
+		Rules:        schema.DefaultRules(),
+		Forward:      ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig()},
+		Lake:         LakeSettings{Config: lake.DefaultConfig(), GroupSettings: defaultGroup("tributary-lake")},
+		Realtime:     RealtimeSettings{Config: cloudwatch.DefaultConfig(), GroupSettings: defaultGroup("tributary-realtime")},
+		TreasureData: TreasureDataSettings{Config: treasuredata.DefaultConfig(), GroupSettings: defaultGroup("tributary-treasuredata")},
+		Local:        LocalSettings{Config: local.DefaultConfig(), Listen: "127.0.0.1:4566", Shards: 4, Demo: DefaultDemoConfig()},
 	}
 	s.Forward.Spool.Dir = "/var/lib/tributary/spool"
 	// The larger a file, the fewer requests and the quicker Athena: a shard flushes
 	// by age or when its range is full, 256 MiB of lines and about 45 MB of Parquet.
 	s.Lake.Group.Policy.MaxAge = 5 * time.Minute
 	s.Lake.Group.Policy.MaxBytes = s.Lake.Group.Policy.RangeBytes
+	// Each import is a small file at Treasure Data: as few as lateness allows.
+	s.TreasureData.Group.Policy.MaxAge = 5 * time.Minute
+	s.TreasureData.Group.Policy.MaxBytes = s.TreasureData.Group.Policy.RangeBytes
 	// Sooner counts for more than fewer requests, and a duplicate for less than a write
 	// to the table with each flush. 16 MiB are three seconds of a shard at its limit: a
 	// flush that waits for its quota is followed by a larger one.
@@ -111,7 +126,7 @@ func defaultGroup(name string) GroupSettings {
 
 // groups are those of all destinations.
 func (s *Settings) groups() []*GroupSettings {
-	return []*GroupSettings{&s.Lake.GroupSettings, &s.Realtime.GroupSettings}
+	return []*GroupSettings{&s.Lake.GroupSettings, &s.Realtime.GroupSettings, &s.TreasureData.GroupSettings}
 }
 
 // LocalDefaults are Defaults for one machine without an account: everything below
@@ -123,6 +138,9 @@ func LocalDefaults() *Settings {
 	s.Forward.ListenGrace = 0
 	s.Lake.Bucket = "tributary"
 	s.Lake.Group.Policy.MaxAge = 10 * time.Second
+	s.TreasureData.Group.Policy.MaxAge = 10 * time.Second
+	s.TreasureData.APIKey = localKey
+	s.TreasureData.APIEndpoint, s.TreasureData.ImportEndpoint = "", "" // those of local.listen, see finish
 	for _, g := range s.groups() {
 		// Embedded shards give what they can; with --limits they refuse what is too much.
 		g.Group.Reader.ShardRateBytes = 0
@@ -153,6 +171,13 @@ func (s *Settings) finish() {
 	s.Forward.MaxRecordBytes = s.Stream.Producer.MaxRecordBytes
 	inherit(&s.Lake.Rejects, s.Lake.Bucket, s.Lake.Options)
 	inherit(&s.Realtime.Rejects, s.Lake.Rejects.Bucket, s.Lake.Rejects.Options)
+	inherit(&s.TreasureData.Rejects, s.Lake.Rejects.Bucket, s.Lake.Rejects.Options)
+	s.TreasureData.GroupName = s.TreasureData.Group.Name
+	for _, e := range []*string{&s.TreasureData.APIEndpoint, &s.TreasureData.ImportEndpoint} {
+		if *e == "" {
+			*e = "http://" + s.Local.Listen
+		}
+	}
 	for _, g := range s.groups() {
 		g.Rejects.Group = g.Group.Name
 	}
@@ -179,9 +204,14 @@ func (s *Settings) CheckLake() error { return errors.Join(s.checkCommon(), s.che
 // CheckRealtime tells what is wrong for "consume realtime".
 func (s *Settings) CheckRealtime() error { return errors.Join(s.checkCommon(), s.checkRealtime()) }
 
+// CheckTreasureData tells what is wrong for "consume treasuredata".
+func (s *Settings) CheckTreasureData() error {
+	return errors.Join(s.checkCommon(), s.checkTreasureData())
+}
+
 // CheckLocal tells what is wrong for "local".
 func (s *Settings) CheckLocal() error {
-	return errors.Join(s.checkCommon(), s.checkLocal(), s.checkForward(), s.checkLake(), s.checkRealtime())
+	return errors.Join(s.checkCommon(), s.checkLocal(), s.checkForward(), s.checkLake(), s.checkRealtime(), s.checkTreasureData())
 }
 
 // CheckEndpoints tells what is wrong for "local --endpoints-only".
@@ -232,12 +262,37 @@ func (s *Settings) checkRealtime() error {
 	if r.Group.Policy.StuckAfter <= r.ParkAfter {
 		own = append(own, fmt.Errorf("group.policy.stuck_after is %v, want more than park_after (%v)", r.Group.Policy.StuckAfter, r.ParkAfter))
 	}
-	if r.Rejects.Bucket == "" {
-		own = append(own, errors.New("rejects.bucket is not set, and neither is lake.bucket: name the S3 bucket for what CloudWatch Logs refuses (flag --bucket)"))
-	} else {
-		own = append(own, faults("realtime.rejects", r.Rejects.Validate()))
+	return errors.Join(r.check("realtime", "CloudWatch Logs"), faults("realtime", errors.Join(append(own, r.Config.Validate())...)))
+}
+
+// check tells what is wrong of a group whose rejects may lie in the lake's bucket.
+func (g *GroupSettings) check(section, destination string) error {
+	if g.Rejects.Bucket == "" {
+		return errors.Join(faults(section+".group", g.Group.Validate()),
+			Faultf("%s.rejects.bucket is not set, and neither is lake.bucket: name the S3 bucket for what %s refuses (flag --bucket)", section, destination))
 	}
-	return errors.Join(faults("realtime.group", r.Group.Validate()), faults("realtime", errors.Join(append(own, r.Config.Validate())...)))
+	return errors.Join(faults(section+".group", g.Group.Validate()), faults(section+".rejects", g.Rejects.Validate()))
+}
+
+func (s *Settings) checkTreasureData() error {
+	t := &s.TreasureData
+	var own []error
+	if !t.Group.Policy.TwoPhase {
+		own = append(own, errors.New("group.policy.two_phase is false, but without it a row may be imported under two ids: leave it true"))
+	}
+	keys := 0
+	for _, set := range []bool{t.APIKey != "", t.APIKeyFile != "", t.APIKeySecret != ""} {
+		if set {
+			keys++
+		}
+	}
+	if keys == 0 {
+		own = append(own, errors.New("api_key is not set: set it (TRIBUTARY_TREASUREDATA_API_KEY), api_key_file, or api_key_secret_id for one in AWS Secrets Manager"))
+	}
+	if keys > 1 {
+		own = append(own, errors.New("api_key, api_key_file and api_key_secret_id exclude one another"))
+	}
+	return errors.Join(t.check("treasuredata", "Treasure Data"), faults("treasuredata", errors.Join(append(own, t.Config.Validate())...)))
 }
 
 func (s *Settings) checkLocal() error {

@@ -57,6 +57,15 @@ func (c *Cluster) RealtimeWorker(name string, args ...string) (*Node, error) {
 	return c.node(name, false, append([]string{"consume", "realtime", "--bucket", "tributary"}, args...))
 }
 
+// TreasureDataWorker imports the stream into the endpoints' Treasure Data.
+func (c *Cluster) TreasureDataWorker(name string, args ...string) (*Node, error) {
+	endpoint := "http://" + c.AWS
+	return c.node(name, false, append([]string{
+		"consume", "treasuredata", "--bucket", "tributary", "--set", "treasuredata.api_key=1/local",
+		"--set", "treasuredata.api_endpoint=" + endpoint, "--set", "treasuredata.import_endpoint=" + endpoint,
+	}, args...))
+}
+
 // DataDir is where the endpoints keep their state.
 func (c *Cluster) DataDir() string { return filepath.Join(c.Dir, "data") }
 

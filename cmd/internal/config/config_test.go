@@ -56,6 +56,22 @@ func TestLaterLayersWin(t *testing.T) {
 	}
 }
 
+func TestEnvironmentVariablesStandInValuesOfTheFile(t *testing.T) {
+	file := write(t, "forward:\n  listen: ['tcp://${HOST}:1', '$${HOST}', 'cost $5']\n  spool: {dir: '/${A}/${NONE:-b}', max_bytes: '${SIZE}'}\nkinds:\n- field: ${A}\nlake:\n")
+	c := defaults()
+	if err := Load(c, file, []string{"HOST=h", "A=x", "SIZE=2MiB", "EMPTY="}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if c.Forward.Listen[0] != "tcp://h:1" || c.Forward.Listen[1] != "${HOST}" || c.Forward.Listen[2] != "cost $5" ||
+		c.Forward.Spool.Dir != "/x/b" || c.Forward.Spool.MaxBytes != 2<<20 || c.Kinds[0].Field != "x" {
+		t.Fatalf("got %+v", c)
+	}
+	err := Load(defaults(), file, []string{"HOST=h"}, nil)
+	if err == nil || !strings.Contains(err.Error(), ": kinds[0]: field: environment variable A is not set") || !strings.Contains(err.Error(), "variable SIZE is not set") {
+		t.Fatalf("got %v", err)
+	}
+}
+
 func TestWhatIsUnsetKeepsItsDefault(t *testing.T) {
 	c := defaults()
 	if err := Load(c, write(t, "forward:\n  spool: {dir: a}\nlake:\n"), nil, nil); err != nil {

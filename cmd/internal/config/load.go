@@ -11,7 +11,6 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 )
 
@@ -19,7 +18,7 @@ import (
 const EnvPrefix = "TRIBUTARY_"
 
 // Load overlays target, a pointer to a struct that holds the defaults, with the
-// file (none if file is empty), the environment (as os.Environ gives it) and the
+// file (none if file is empty; see expand for what its values may hold), the environment (as os.Environ gives it) and the
 // flags a person has set (key to value). All faults are joined, each naming its
 // source and what to change.
 func Load(target any, file string, environ []string, flags map[string]string) error {
@@ -37,7 +36,9 @@ func Load(target any, file string, environ []string, flags map[string]string) er
 			return fmt.Errorf("%s is not YAML: %s", file, oneLine(err))
 		}
 		faults = append(faults, unknown(known, tree, "", file)...)
-		if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
+		_, missing := expand(tree, file, variables(environ))
+		faults = append(faults, missing...)
+		if err := k.Load(confmap.Provider(tree, ""), nil); err != nil {
 			return fmt.Errorf("%s: %s", file, oneLine(err))
 		}
 	}

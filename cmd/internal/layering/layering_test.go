@@ -27,9 +27,12 @@ var allowed = map[string][]string{
 	"consumers/lease":  {"schema", "stream"},
 	"sinks":            {"schema", "schema/columns", "schema/filter", "stream"},
 	"sinks/objects":    {},
-	"sinks/lake":       {"schema", "schema/columns", "stream", "sinks/objects"},
+	"sinks/held":       {"schema", "stream"},
+	"sinks/lake":       {"schema", "schema/columns", "stream", "sinks/held", "sinks/objects"},
 	"sinks/rejects":    {"schema", "stream", "sinks/objects"},
 	"sinks/cloudwatch": {"schema", "schema/filter", "stream", "sinks/rejects"},
+
+	"sinks/treasuredata": {"schema", "stream", "sinks/held", "sinks/rejects"},
 	"cmd":              {"schema", "schema/columns", "schema/filter", "stream", "consumers", "sinks", "cmd", "deploy/local"},
 	"deploy/local":     {"deploy/local"},
 }
