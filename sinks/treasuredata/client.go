@@ -27,7 +27,7 @@ type client struct {
 	refused *prometheus.GaugeVec
 	creates prometheus.Counter
 
-	creating sync.Mutex // one at a time: several bodies miss the same table
+	creating chan struct{} // one at a time: several bodies miss the same table
 }
 
 // host is an endpoint, and until when it does not want to be asked.
@@ -133,8 +133,12 @@ func (c *client) createTable(ctx context.Context, t tableName, missing *answer) 
 	if !c.create {
 		return fmt.Errorf("import into %s: database or table is missing: create it, or let create_missing do so: %w", t, missing.error())
 	}
-	c.creating.Lock()
-	defer c.creating.Unlock()
+	select {
+	case c.creating <- struct{}{}:
+		defer func() { <-c.creating }()
+	case <-ctx.Done():
+		return fmt.Errorf("create table %s: %w", t, context.Cause(ctx))
+	}
 	table := "/v3/table/create/" + url.PathEscape(t.database) + "/" + url.PathEscape(t.table) + "/log"
 	found, err := c.post(ctx, "table "+t.String(), table)
 	if err == nil && !found {
@@ -258,6 +262,13 @@ func (c *client) heed(h *host, a *answer, key string) {
 	}
 	if a.status == http.StatusTooManyRequests || a.status >= 500 {
 		h.pause(a.retry)
+	}
+}
+
+// calm ends the alarms: all that was to be done was done, creations by others included.
+func (c *client) calm() {
+	for _, h := range []*host{c.api, c.imports} {
+		c.refused.WithLabelValues(h.name).Set(0)
 	}
 }
 

@@ -227,9 +227,7 @@ func (s *Sink) upload(ctx context.Context, t tableName, p *part, b *body) error 
 	if err != nil {
 		return err
 	}
-	p.verdict = v
-	if v != accepted {
-		im.log.Warn("body not taken", "table", t.String(), "id", id, "rows", b.rows, "bytes", b.size, "why", p.reason(), "answer", said)
+	if p.verdict, p.answer = v, said; v != accepted {
 		return nil
 	}
 	im.metrics.bodies.Inc()
@@ -244,12 +242,17 @@ func (s *Sink) upload(ctx context.Context, t tableName, p *part, b *body) error 
 // settle decides what becomes of the parts that were not taken, and reports whether
 // there are new ones to be sent.
 func (s *Sink) settle() (more bool) {
+	said := 0
 	for _, d := range s.attempt.deliveries {
 		parts := make([]*part, 0, len(d.parts))
 		for _, p := range d.parts {
 			if p.verdict == accepted || p.aside != "" {
 				parts = append(parts, p)
 				continue
+			}
+			if said++; said == 1 { // the others of a round are like it
+				s.importer.log.Warn("treasure data did not take a body", "shard", s.shard, "table", d.tableName.String(), "part", p.path,
+					"rows", p.to-p.from, "reason", p.reason(), "answer", p.answer)
 			}
 			if !s.halve(p) {
 				p.aside = p.reason()

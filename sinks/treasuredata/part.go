@@ -13,6 +13,7 @@ type part struct {
 	path     string // "3", its halves "3.0" and "3.1"
 	from, to int    // rows of the table
 	verdict  verdict
+	answer   string // what TD said, unless it took the part
 	aside    string // why its rows go to the reject store
 }
 

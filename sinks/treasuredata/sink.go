@@ -74,6 +74,7 @@ func (s *Sink) Flush(ctx context.Context, r stream.Range) error {
 	if err != nil {
 		return fmt.Errorf("flush %s to %s: %w", r.First, r.Last, err)
 	}
+	s.importer.client.calm()
 	s.importer.metrics.flush.Observe(time.Since(began).Seconds())
 	s.importer.log.Debug("range flushed", "shard", s.shard, "first", r.First, "last", r.Last,
 		"rows", s.pending.rows, "tables", len(s.pending.tables), "seconds", time.Since(began).Seconds())

@@ -83,17 +83,16 @@ func newClient(cfg Config, transport http.RoundTripper, key Key, m *metrics) (*c
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range []*host{api, imports} {
-		m.refused.WithLabelValues(h.name).Set(0)
-	}
-	return &client{
+	c := &client{
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		api: api, imports: imports, key: keyring{fetch: key}, timeout: cfg.AttemptTimeout, create: cfg.CreateMissing,
-		refused: m.refused, creates: m.creates,
-	}, nil
+		refused: m.refused, creates: m.creates, creating: make(chan struct{}, 1),
+	}
+	c.calm()
+	return c, nil
 }
 
 func (im *Importer) loader() *held.Loader {
