@@ -33,8 +33,8 @@ var allowed = map[string][]string{
 	"sinks/cloudwatch": {"schema", "schema/filter", "stream", "sinks/rejects"},
 
 	"sinks/treasuredata": {"schema", "stream", "sinks/held", "sinks/rejects"},
-	"cmd":              {"schema", "schema/columns", "schema/filter", "stream", "consumers", "sinks", "cmd", "deploy/local"},
-	"deploy/local":     {"deploy/local"},
+	"cmd":                {"schema", "schema/columns", "schema/filter", "stream", "consumers", "sinks", "cmd", "deploy/local"},
+	"deploy/local":       {"deploy/local"},
 }
 
 // whole lists the folders whose entry in allowed means all that lies below.
