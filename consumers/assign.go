@@ -94,6 +94,11 @@ func (v view) finished(id stream.ShardID, children map[stream.ShardID][]stream.S
 	})
 }
 
+// complete is true when every shard of the stream was read to its end.
+func (v view) complete() bool {
+	return len(v.shards) > 0 && !slices.ContainsFunc(v.shards, func(s stream.Shard) bool { return v.items[s.ID].Checkpoint != lease.ShardEnd })
+}
+
 // ready is true when all parents were read to their end. Nobody can read a parent
 // that has left the stream.
 func (v view) ready(shard stream.Shard, listed map[stream.ShardID]stream.Shard, children map[stream.ShardID][]stream.ShardID) bool {

@@ -232,6 +232,7 @@ type mate struct {
 	name string
 	line *line
 	stop func() error
+	wait func() error // until it ends by itself
 	reg  *prometheus.Registry
 }
 
@@ -275,7 +276,8 @@ func (b *bubble) startInto(cfg consumers.Config, dest consumers.Destination) *ma
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
-	m.stop = sync.OnceValue(func() error { cancel(); return <-done })
+	m.wait = sync.OnceValue(func() error { return <-done })
+	m.stop = func() error { cancel(); return m.wait() }
 	b.members = append(b.members, m)
 	return m
 }

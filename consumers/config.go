@@ -35,6 +35,9 @@ type Config struct {
 	Start string `koanf:"start" json:"start"`
 	// StartTime belongs to timestamp: RFC 3339.
 	StartTime string `koanf:"start_time" json:"start_time,omitempty"`
+	// Until ends the group, if it is set: each shard is finished before its first record
+	// that arrived at that time or later, and Run returns when all are.
+	Until time.Time `koanf:"-" json:"-"`
 	// DedupEntries bounds the de-duplication map of one shard, in lanes. Like
 	// range_bytes it is stored with the group, and the stored value wins.
 	DedupEntries int64 `koanf:"dedup_entries" json:"dedup_entries"`

@@ -38,6 +38,8 @@ type Group struct {
 	due    chores
 	warned map[stream.ShardID]bool
 
+	complete bool // Until was reached everywhere
+
 	takers chan struct{} // one token per write that shares the table with renewals
 	bell   chan struct{} // rung when the next look should not wait
 
@@ -85,8 +87,8 @@ func New(cfg Config, dest Destination, rejects RejectStore, k *kinesis.Client, d
 	return &Group{
 		cfg: cfg, ref: ref, kinesis: k, table: table, source: source, fanOut: fanOut,
 		fixed: fixed{
-			group:  cfg.Name,
-			policy: cfg.Policy, dest: dest, rejects: rejects, maps: table, plans: table, budget: b,
+			group: cfg.Name,
+			until: cfg.Until, policy: cfg.Policy, dest: dest, rejects: rejects, maps: table, plans: table, budget: b,
 			replays: make(chan struct{}, 1), log: log,
 			metrics: newMetrics(reg, func() float64 { return float64(b.bytes()) }),
 		},
@@ -105,7 +107,7 @@ func New(cfg Config, dest Destination, rejects RejectStore, k *kinesis.Client, d
 // pending ranges are replayed by whoever takes them next.
 var errDrained = errors.New("not flushed within drain_timeout")
 
-// Run takes part in the group until ctx ends. Then reading ends: every shard
+// Run takes part in the group until ctx ends, or Config.Until is reached everywhere. Then reading ends: every shard
 // flushes, checkpoints and gives up its lease within DrainTimeout. It returns nil
 // after that, or a Permanent error when the group cannot work at all: a stream of
 // another creation, a table of something else, other workers that speak another
@@ -128,7 +130,7 @@ func (g *Group) Run(ctx context.Context) error {
 	ctx, g.fail = context.WithCancelCause(ctx)
 	defer g.fail(nil)
 	var running sync.WaitGroup
-	for failures := 0; ctx.Err() == nil; {
+	for failures := 0; ctx.Err() == nil && !g.complete; {
 		if err := g.tick(ctx, held, &running); err != nil {
 			failures++
 			g.warn(ctx, "shares not looked at, trying again", err)

@@ -60,8 +60,9 @@ type plan struct{ text, hash string }
 // fixed is what all shards of a worker share.
 type fixed struct {
 	group   string
-	policy  Policy // with the range_bytes of the group
-	entries int    // de-duplication map, of the group
+	until   time.Time // records from then on are not taken; zero: all are
+	policy  Policy    // with the range_bytes of the group
+	entries int       // de-duplication map, of the group
 	dest    Destination
 	plan    plan // today's
 	rejects RejectStore
@@ -89,6 +90,7 @@ type shard struct {
 	// unsettled: this or an earlier life may have delivered more than the checkpoint
 	// says. Never in a group with two phases.
 	unsettled bool
+	over      bool // the first record that arrived too late was seen
 
 	// One life: from opening to the end or the next failure.
 	reader  reader
@@ -260,15 +262,24 @@ func (s *shard) read(reading, held context.Context) error {
 		case need == 0:
 			s.progress.atTip(s.reader.Tip())
 			s.showLag()
+			if !s.until.IsZero() && s.reader.Tip().After(s.until.Add(clocks)) {
+				return s.end(held)
+			}
 			continue
 		}
 		if stop, err := s.take(reading, held, need); err != nil {
 			return err
+		} else if s.over {
+			return s.end(held)
 		} else if stop {
 			return s.finish(held)
 		}
 	}
 }
+
+// clocks is how much earlier than this machine the service may think it is: the time
+// of a tip is by this machine's clock, that of an arrival by the service's.
+const clocks = 10 * time.Second
 
 // due is when the range has waited long enough; zero if there is none.
 func (s *shard) due() time.Time {
@@ -302,6 +313,10 @@ func (s *shard) take(reading, held context.Context, need int64) (stop bool, err 
 	if err != nil || b.Sequence == "" {
 		s.budget.reserve(s.id, 0)
 		return false, nil // taken back while we waited; Await says what is wrong
+	}
+	if s.over = !s.until.IsZero() && !b.Arrival.Before(s.until); s.over {
+		s.budget.reserve(s.id, 0)
+		return true, nil
 	}
 	s.budget.reserve(s.id, cost(b))
 	if !s.span.empty() && s.span.bytes+cost(b) > s.policy.RangeBytes {

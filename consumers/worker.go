@@ -28,6 +28,10 @@ func (g *Group) tick(ctx, held context.Context, running *sync.WaitGroup) error {
 		return err
 	}
 	g.handOver(v)
+	if !g.cfg.Until.IsZero() && v.complete() {
+		g.complete = true
+		return nil
+	}
 	todo := decide(v)
 	if len(todo.create) > 0 {
 		if err := g.create(ctx, v, todo.create); err != nil {
