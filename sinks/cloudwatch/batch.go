@@ -61,6 +61,12 @@ func (q *queue) has(e *entry, part int) bool {
 
 func (q *queue) empty() bool { return q.done == len(q.entries) }
 
+// memory is what the next batch takes: its messages, and a request body of about twice
+// that.
+func (q *queue) memory() int64 {
+	return 3 * (min(maxBatchBytes, q.bytes+int64(len(q.entries)-q.done)*eventOverhead) + 4<<10)
+}
+
 // sort brings what was not sent yet into the order that the service demands; an event
 // of which parts were accepted stays in front. Equal times keep the shard's order.
 func (q *queue) sort() {

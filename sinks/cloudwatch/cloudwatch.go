@@ -96,13 +96,11 @@ func (c *CloudWatch) Open(_ context.Context, shard stream.ShardID, plan string) 
 	return s, nil
 }
 
-// reserve waits for the memory of a batch: its messages, and a request body of up to
-// twice that.
-func (c *CloudWatch) reserve(ctx context.Context, q *queue) (release func(), err error) {
-	n := 3 * (min(maxBatchBytes, q.bytes+int64(len(q.entries))*eventOverhead) + 4<<10)
+// reserve waits for memory to hold a request or an answer.
+func (c *CloudWatch) reserve(ctx context.Context, n int64) (release func(), err error) {
 	n = min(n, c.cfg.RenderBytes)
 	if err := c.render.Acquire(ctx, n); err != nil {
-		return nil, fmt.Errorf("wait for memory to render: %w", err)
+		return nil, fmt.Errorf("wait for memory: %w", err)
 	}
 	c.metrics.rendering.Add(float64(n))
 	return func() {

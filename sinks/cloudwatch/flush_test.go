@@ -11,9 +11,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"golang.org/x/sync/errgroup"
 
 	"tributary/deploy/local/fault"
 	"tributary/schema"
+	"tributary/schema/filter"
 	"tributary/stream"
 )
 
@@ -88,7 +90,7 @@ func TestAMissingPermissionIsOneErrorThatNamesActionAndResource(t *testing.T) {
 		"CreateLogGroup":  "logs:CreateLogGroup on log group /tributary/s00 is not allowed",
 		"CreateLogStream": "logs:CreateLogStream on log group /tributary/s00, stream shardId-000000000002 is not allowed",
 	} {
-		t.Run(action, func(t *testing.T) {
+		t.Run(action, inBubble(func(t *testing.T) {
 			w, now := start(t), time.Now()
 			w.setHook(func(a, _ string, _ any) error {
 				if a == action {
@@ -113,7 +115,7 @@ func TestAMissingPermissionIsOneErrorThatNamesActionAndResource(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantLines(t, "stored", w.stored("/tributary/s19"), []string{"x"})
-		})
+		}))
 	}
 }
 
@@ -271,5 +273,79 @@ func TestRecordsThatDoNotBelongAreRefused(t *testing.T) {
 	}
 	if err := s.Flush(t.Context(), rangeOf(3, 3)); err != nil {
 		t.Errorf("an empty range: %v", err)
+	}
+}
+
+func TestShardsThatMeetInANewGroupMakeItOnceAndWriteSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t)
+		var g errgroup.Group
+		for i := range 8 {
+			id := stream.ShardID(fmt.Sprintf("shardId-%012d", i))
+			s := w.openShard(id)
+			b := record(1, event(time.Now(), "x"), event(time.Now(), `{"level":"ERROR"}`))
+			b.Shard = id
+			appendAll(t, s, b)
+			g.Go(func() error {
+				return s.Flush(t.Context(), stream.Range{Shard: id, First: b.Sequence, Last: b.Sequence})
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		out, err := w.DescribeLogStreams(t.Context(), &sdk.DescribeLogStreamsInput{LogGroupName: aws.String(group + "/errors")})
+		if err != nil || len(out.LogStreams) != 8 {
+			t.Errorf("%d log streams, %v", len(out.LogStreams), err)
+		}
+		if n := w.metric("created_total", "action", "CreateLogGroup"); n != 2 {
+			t.Errorf("%v groups made", n)
+		}
+	})
+}
+
+func TestAGroupThatSomebodyDeletesIsMadeAgain(t *testing.T) {
+	w, now := start(t), time.Now()
+	s := w.open()
+	mustFlush(t, s, record(1, event(now, "a")))
+	if _, err := w.DeleteLogGroup(t.Context(), &sdk.DeleteLogGroupInput{LogGroupName: aws.String(group)}); err != nil {
+		t.Fatal(err)
+	}
+	mustFlush(t, s, record(2, event(now, "b")))
+	wantLines(t, "stored", w.stored(group), []string{"b"})
+}
+
+func TestAnswersAboutSequenceTokens(t *testing.T) {
+	for code, fails := range map[string]bool{"DataAlreadyAcceptedException": false, "InvalidSequenceTokenException": true} {
+		w, now := start(t), time.Now()
+		w.setHook(func(action, _ string, _ any) error {
+			if action == "PutLogEvents" {
+				return answered(code)
+			}
+			return nil
+		})
+		if err := flush(t, w.open(), record(1, event(now, "a"))); (err != nil) != fails {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}
+
+func TestSizeCountsWhatIsHeld(t *testing.T) {
+	w, now := start(t, func(w *world, _ *logsOptions) {
+		w.cfg.Filter.Rules = []filter.Rule{{Action: filter.Exclude, Condition: filter.Condition{Services: []string{"noise"}}}}
+	}), time.Now()
+	s := w.open()
+	appendAll(t, s, record(1, eventOf("noise", now, strings.Repeat("x", 100_000))))
+	if got := s.Size(); got > 4096 {
+		t.Errorf("%d bytes held for a record that is not sent", got)
+	}
+	appendAll(t, s, record(2, event(now, strings.Repeat("x", 100_000)), eventOf("noise", now, "y")))
+	if got := s.Size(); got < 100_000 || got > 110_000 {
+		t.Errorf("%d bytes held for a line of 100,000", got)
+	}
+	if err := s.Flush(t.Context(), rangeOf(1, 2)); err != nil || s.Size() != 0 {
+		t.Errorf("%d bytes held after a flush, %v", s.Size(), err)
+	}
+	if got := w.metric("unsent_lines_total"); got != 2 {
+		t.Errorf("%v lines kept back", got)
 	}
 }

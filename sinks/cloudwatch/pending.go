@@ -19,7 +19,8 @@ const (
 
 // pending is what was appended since the last flush.
 type pending struct {
-	records  []stream.Batch // those with events
+	records  []stream.Batch // those with events that wait
+	waiting  int64          // events
 	queues   []*queue
 	byGroup  map[string]*queue
 	targets  map[targetKey]*target
@@ -65,11 +66,16 @@ func (s *Sink) add(b stream.Batch) int64 {
 	}
 	b.Record, b.Rejects = nil, nil
 	p.records = append(p.records, b)
-	size := b.Bytes + recordBytes
+	size, waiting := int64(0), p.waiting
 	for i := range b.Events {
 		size += s.addEvent(&b, int32(i))
 	}
-	return size
+	if p.waiting == waiting { // rules keep all of it back
+		p.records[len(p.records)-1] = stream.Batch{}
+		p.records = p.records[:len(p.records)-1]
+		return size
+	}
+	return size + b.Bytes + recordBytes
 }
 
 func (s *Sink) addEvent(b *stream.Batch, i int32) (size int64) {
@@ -82,6 +88,7 @@ func (s *Sink) addEvent(b *stream.Batch, i int32) (size int64) {
 		to.saved += int64(len(e.Line)) + eventOverhead
 		return size
 	}
+	p.waiting++
 	waits := entry{time: j.time, record: int32(len(p.records) - 1), event: i, service: to.service}
 	if to.main == nil {
 		to.main = p.queue(to.group)

@@ -220,6 +220,9 @@ func (s *Sink) undecided(q *queue) (list []message) {
 	return list
 }
 
+// pageBytes is what a page takes: 1 MiB of messages, and the answer they came in.
+const pageBytes = 3 << 20
+
 // lookBudget bounds what one flush reads back.
 type lookBudget struct {
 	calls atomic.Int64 // left
@@ -242,6 +245,11 @@ func (c *CloudWatch) readBack(ctx context.Context, k key, lo, hi int64, found ma
 		began := time.Now()
 		var out *cloudwatchlogs.GetLogEventsOutput
 		err := c.call(ctx, "GetLogEvents", resource(k), func(ctx context.Context) (err error) {
+			release, err := c.reserve(ctx, pageBytes)
+			if err != nil {
+				return err
+			}
+			defer release()
 			out, err = c.api.GetLogEvents(ctx, in, once)
 			return err
 		})

@@ -134,7 +134,7 @@ func (s *Sink) deliverQueue(ctx context.Context, q *queue) error {
 	k := key{q.group, s.shard}
 	var scratch []byte
 	for narrowed := 0; !q.empty(); {
-		release, err := s.cw.reserve(ctx, q)
+		release, err := s.cw.reserve(ctx, q.memory())
 		if err != nil {
 			return err
 		}

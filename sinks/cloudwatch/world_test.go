@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -132,6 +133,12 @@ func (w *world) call(action string, group *string, in any) error {
 		return w.hook(action, aws.ToString(group), in)
 	}
 	return nil
+}
+
+// deaf makes a put whose answer nobody sees.
+func (w *world) deaf(in any) {
+	put := in.(*sdk.PutLogEventsInput)
+	_, _ = w.Client.PutLogEvents(w.t.Context(), put)
 }
 
 // count is how often an action was called for a group; empty stands for any.
@@ -361,3 +368,8 @@ func wantLines(t testing.TB, what string, got, want []string) {
 }
 
 type logsOptions = logs.Options
+
+// inBubble makes a test in which waiting takes no time.
+func inBubble(f func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) { synctest.Test(t, f) }
+}
