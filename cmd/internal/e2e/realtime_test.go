@@ -41,10 +41,11 @@ realtime:
 
 // losses are what three workers and the shards under them go through: in the mean one
 // worker is killed in every quiet time.
-func losses(quiet time.Duration) func(time.Duration) Plan {
+func losses(of string, quiet time.Duration) func(time.Duration) Plan {
 	return func(d time.Duration) Plan {
 		p := Plan{Duration: d, Reshards: Reshards{Quiet: Span{quiet / 2, 2 * quiet}, First: 8, Least: 6, Most: 10}}
-		for _, name := range []string{"realtime-1", "realtime-2", "realtime-3"} {
+		for i := range 3 {
+			name := fmt.Sprintf("%s-%d", of, i+1)
 			p.Processes = append(p.Processes, Trouble{Target: name, Quiet: Span{2 * quiet, 4 * quiet}, Outages: []Outage{{Kill, Span{}}}})
 		}
 		return p
@@ -75,7 +76,7 @@ func loseWorkers(t *testing.T, delay time.Duration, most float64) {
 	if *duration > 0 {
 		lease, quiet = 5*second, 10*second
 	}
-	schedule := draw(t, 12*second, losses(quiet))
+	schedule := draw(t, 12*second, losses("realtime", quiet))
 	s := NewSystem(t)
 	s.Add(s.Endpoints("--limits", "true", "--shards", "8", "--set", fmt.Sprintf("local.logs_visibility_delay=%v", delay)))
 	config := filepath.Join(s.Dir, "realtime.yaml")
