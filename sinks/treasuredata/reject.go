@@ -56,7 +56,7 @@ func (s *Sink) setAside(ctx context.Context) error {
 					return fmt.Errorf("set aside: %w", err)
 				}
 				from := &s.pending.List[row.Record]
-				items = append(items, rejects.Item{Sequence: from.Sequence, Arrival: from.Arrival, Reject: schema.Reject{Index: row.Index, Reason: p.aside, Data: data}})
+				items = append(items, rejects.Item{Refused: true, Sequence: from.Sequence, Arrival: from.Arrival, Reject: schema.Reject{Index: row.Index, Reason: p.aside, Data: data}})
 				if size += len(data); size >= asideBytes {
 					if err := s.put(ctx, items); err != nil {
 						return err
