@@ -136,9 +136,10 @@ func DefaultConfig() Config {
 			Time:  5 * time.Second,
 			// The account has 25 a second, 10 in some Regions.
 			Rate: 10,
-			// Some 90,000 messages for 96 bytes each. A shard at 5,000 lines a second has
-			// 75,000 in the 10 s that are shown again and the 5 s between checkpoints.
-			Bytes: 8 << 20,
+			// Some 170,000 messages for 72 bytes each. A shard at its limit brings 10,000
+			// lines of 500 bytes a second: 150,000 in the 10 s that are shown again and the
+			// 5 s between checkpoints.
+			Bytes: 12 << 20,
 		},
 		// Standard class, us-east-1.
 		Price: Price{PerGB: 0.50, Currency: "USD", Date: "2026-06-01"},

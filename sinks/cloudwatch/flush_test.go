@@ -60,6 +60,25 @@ func TestGroupsAreMadeWithRetentionAndLeftAloneWhenTheyAreThere(t *testing.T) {
 	wantLines(t, "groups", got, []string{"/tributary/cart STANDARD 0", "/tributary/shop INFREQUENT_ACCESS 7"})
 }
 
+func TestNewGroupsHaveKeyAndTags(t *testing.T) {
+	key := "arn:aws:kms:us-east-1:000000000000:key/1234"
+	w := start(t, func(w *world, _ *logsOptions) { w.cfg.KMSKey, w.cfg.Tags = key, map[string]string{"team": "shop"} })
+	var made []*sdk.CreateLogGroupInput
+	w.setHook(func(_, _ string, in any) error {
+		if group, ok := in.(*sdk.CreateLogGroupInput); ok {
+			made = append(made, group)
+			return answered("LimitExceededException")
+		}
+		return nil
+	})
+	if err := flush(t, w.open(), record(1, event(time.Now(), "a"))); err == nil || !strings.Contains(err.Error(), "CreateLogGroup for log group /tributary/shop") {
+		t.Errorf("got %v", err)
+	}
+	if len(made) != 1 || aws.ToString(made[0].KmsKeyId) != key || made[0].Tags["team"] != "shop" {
+		t.Errorf("asked for %+v", made)
+	}
+}
+
 func TestARetentionThatCouldNotBeSetIsSetBeforeTheFirstStreamIsMade(t *testing.T) {
 	w, now := start(t), time.Now()
 	w.setHook(func(action, _ string, _ any) error {
