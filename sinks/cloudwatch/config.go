@@ -203,14 +203,18 @@ func (c Config) Validate() error {
 	last("read_back.time", c.ReadBack.Time, 0, time.Minute)
 	rate("read_back.rate", c.ReadBack.Rate, 100)
 	between("read_back.bytes", c.ReadBack.Bytes, 0, 1<<30)
-	if !(c.Price.PerGB >= 0 && c.Price.PerGB < 1e6) {
-		add("price.per_gb %v is no price", c.Price.PerGB)
+	return errors.Join(append(errs, c.Price.validate()...)...)
+}
+
+func (p Price) validate() (errs []error) {
+	if !(p.PerGB >= 0 && p.PerGB < 1e6) {
+		errs = append(errs, fmt.Errorf("price.per_gb %v is no price", p.PerGB))
 	}
-	if len(c.Price.Currency) != 3 {
-		add("price.currency %q is not the three letters of one", c.Price.Currency)
+	if len(p.Currency) != 3 {
+		errs = append(errs, fmt.Errorf("price.currency %q is not the three letters of one", p.Currency))
 	}
-	if _, err := time.Parse(time.DateOnly, c.Price.Date); err != nil {
-		add("price.date: %w", err)
+	if _, err := time.Parse(time.DateOnly, p.Date); err != nil {
+		errs = append(errs, fmt.Errorf("price.date: %w", err))
 	}
-	return errors.Join(errs...)
+	return errs
 }

@@ -169,6 +169,33 @@ func TestAStreamThatFailsHoldsUpNoOtherAndNothingIsSentTwice(t *testing.T) {
 	}
 }
 
+func TestWhatIsAppendedAfterAFailureIsSentBehindWhatWaits(t *testing.T) {
+	w, now := start(t, func(w *world, _ *logsOptions) { w.cfg.MessageBytes = 1 << 19 }), time.Now()
+	puts := 0
+	w.setHook(func(action, g string, _ any) error {
+		if action == "PutLogEvents" && g == group {
+			if puts++; puts == 3 { // behind the one that found no stream and the first parts
+				return answered("InternalFailure")
+			}
+		}
+		return nil
+	})
+	long := strings.Repeat("0123456789", 250_000)
+	s := w.open()
+	if err := flush(t, s, record(1, event(now, long), event(now.Add(time.Second), "last"), eventOf("cart", now, "cart"))); err == nil {
+		t.Fatal("no error")
+	}
+	appendAll(t, s, record(2, event(now.Add(-time.Second), "earlier"), event(now.Add(2*time.Second), "later"), eventOf("cart", now, "more")))
+	if err := s.Flush(t.Context(), rangeOf(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	got := w.stored(group)
+	if n := len(got); n < 8 || got[0] != "earlier" || got[n-2] != "last" || got[n-1] != "later" || join(t, got[1:n-2]) != long {
+		t.Errorf("%d messages", n)
+	}
+	wantLines(t, "cart", w.stored("/tributary/cart"), []string{"cart", "more"})
+}
+
 // traffic has n numbered lines of four services, in records of 100. They are twenty
 // minutes apart, so that a log stream needs many batches.
 func traffic(now time.Time, n int) (batches []stream.Batch) {
