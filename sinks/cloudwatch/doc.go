@@ -87,5 +87,5 @@
 // shards together have Config.RenderBytes of batches in hand; a line longer than a
 // message is rendered as a whole beside that, 8 MiB at most, or three times that when
 // all of it has to be mended. While in doubt a sink remembers ReadBack.Bytes, and of the
-// flush at hand 96 bytes for each message beyond that.
+// flush at hand 72 bytes for each message beyond that.
 package cloudwatch

@@ -60,6 +60,25 @@ func TestGroupsAreMadeWithRetentionAndLeftAloneWhenTheyAreThere(t *testing.T) {
 	wantLines(t, "groups", got, []string{"/tributary/cart STANDARD 0", "/tributary/shop INFREQUENT_ACCESS 7"})
 }
 
+func TestNewGroupsHaveKeyAndTags(t *testing.T) {
+	key := "arn:aws:kms:us-east-1:000000000000:key/1234"
+	w := start(t, func(w *world, _ *logsOptions) { w.cfg.KMSKey, w.cfg.Tags = key, map[string]string{"team": "shop"} })
+	var made []*sdk.CreateLogGroupInput
+	w.setHook(func(_, _ string, in any) error {
+		if group, ok := in.(*sdk.CreateLogGroupInput); ok {
+			made = append(made, group)
+			return answered("LimitExceededException")
+		}
+		return nil
+	})
+	if err := flush(t, w.open(), record(1, event(time.Now(), "a"))); err == nil || !strings.Contains(err.Error(), "CreateLogGroup for log group /tributary/shop") {
+		t.Errorf("got %v", err)
+	}
+	if len(made) != 1 || aws.ToString(made[0].KmsKeyId) != key || made[0].Tags["team"] != "shop" {
+		t.Errorf("asked for %+v", made)
+	}
+}
+
 func TestARetentionThatCouldNotBeSetIsSetBeforeTheFirstStreamIsMade(t *testing.T) {
 	w, now := start(t), time.Now()
 	w.setHook(func(action, _ string, _ any) error {
@@ -148,6 +167,33 @@ func TestAStreamThatFailsHoldsUpNoOtherAndNothingIsSentTwice(t *testing.T) {
 	if s.Size() != 0 {
 		t.Errorf("%d bytes held", s.Size())
 	}
+}
+
+func TestWhatIsAppendedAfterAFailureIsSentBehindWhatWaits(t *testing.T) {
+	w, now := start(t, func(w *world, _ *logsOptions) { w.cfg.MessageBytes = 1 << 19 }), time.Now()
+	puts := 0
+	w.setHook(func(action, g string, _ any) error {
+		if action == "PutLogEvents" && g == group {
+			if puts++; puts == 3 { // behind the one that found no stream and the first parts
+				return answered("InternalFailure")
+			}
+		}
+		return nil
+	})
+	long := strings.Repeat("0123456789", 250_000)
+	s := w.open()
+	if err := flush(t, s, record(1, event(now, long), event(now.Add(time.Second), "last"), eventOf("cart", now, "cart"))); err == nil {
+		t.Fatal("no error")
+	}
+	appendAll(t, s, record(2, event(now.Add(-time.Second), "earlier"), event(now.Add(2*time.Second), "later"), eventOf("cart", now, "more")))
+	if err := s.Flush(t.Context(), rangeOf(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	got := w.stored(group)
+	if n := len(got); n < 8 || got[0] != "earlier" || got[n-2] != "last" || got[n-1] != "later" || join(t, got[1:n-2]) != long {
+		t.Errorf("%d messages", n)
+	}
+	wantLines(t, "cart", w.stored("/tributary/cart"), []string{"cart", "more"})
 }
 
 // traffic has n numbered lines of four services, in records of 100. They are twenty

@@ -20,7 +20,7 @@ const (
 	appears = 5 * time.Second
 	// sightingBytes and suspicionBytes are what an entry of suspicion.seen and a
 	// suspicion take.
-	sightingBytes  = 96
+	sightingBytes  = 72
 	suspicionBytes = 512
 )
 

@@ -2,6 +2,7 @@ package cloudwatch_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -423,10 +424,12 @@ func (w *world) life(rng *rand.Rand, records []stream.Batch, checkpoint int, las
 	return checkpoint
 }
 
+var seeds = flag.Uint64("seeds", 12, "how many seeds TestWorkersThatDieAnywhereLoseNothing tries")
+
 // TestWorkersThatDieAnywhereLoseNothing: equal lines are there as often as they came
 // or oftener, others exactly once.
 func TestWorkersThatDieAnywhereLoseNothing(t *testing.T) {
-	for seed := range uint64(24) {
+	for seed := range *seeds {
 		t.Run(fmt.Sprint("seed ", seed), inBubble(func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 7))
 			w := start(t, func(w *world, _ *logs.Options) { w.cfg.RequestsPerSecond = 1000 })
