@@ -1,7 +1,6 @@
 package treasuredata_test
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"tributary/deploy/local/fault"
-	local "tributary/deploy/local/treasuredata"
 	"tributary/schema"
 	"tributary/sinks/treasuredata"
 )
@@ -342,36 +339,5 @@ func TestTheKeyIsNotPrinted(t *testing.T) {
 		if strings.Contains(out, key) || !strings.Contains(out, "***") {
 			t.Errorf("%s", out)
 		}
-	}
-}
-
-func TestMemoryOfBodiesIsBounded(t *testing.T) {
-	w := newWorld(t, func(o *local.Options) { o.DecodedBytes = 1 << 30 })
-	var noise bytes.Buffer
-	for i := range 1 << 13 {
-		fmt.Fprintf(&noise, "%08x", uint32(i*i)*2654435761)
-	}
-	var batches []int
-	im := w.importer(func(c *treasuredata.Config) { c.EncodeBytes, c.Parallel, c.BodyBytes = 16<<20, 8, 4<<20 })
-	w.set(fault.Rule{Service: "td", Operation: "ImportWithID", Action: fault.Delay, Delay: 50 * time.Millisecond}) // bodies pile up
-	s := open(t, im, nil)
-	for n := range 20 {
-		var events []schema.Event
-		for i := range 10 {
-			events = append(events, event(schema.KindApp, "cart", fmt.Sprintf(`{"i":%d,"x":"%s"}`, i, noise.String()[n*100+i*7:])))
-		}
-		if err := s.Append(record(t, n+1, events...)); err != nil {
-			t.Fatal(err)
-		}
-		batches = append(batches, n)
-	}
-	if err := s.Flush(t.Context(), rangeOf(1, len(batches))); err != nil {
-		t.Fatal(err)
-	}
-	if w.held == 0 || w.held > 16<<20/3 {
-		t.Errorf("%d bytes of bodies at once", w.held)
-	}
-	if n := len(w.rows()["tributary.cart_app"]); n != 200 {
-		t.Errorf("%d rows", n)
 	}
 }

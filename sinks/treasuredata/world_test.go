@@ -50,10 +50,12 @@ type world struct {
 	kept    store
 	reg     *prometheus.Registry
 
-	mu    sync.Mutex
-	sent  []request
-	holds int64 // bodies of requests on their way
-	held  int64 // the most of them
+	mu      sync.Mutex
+	sent    []request
+	bodies  int64 // bytes of those on their way
+	most    int64 // of bodies
+	puts    int   // on their way
+	mostPut int   // of puts
 }
 
 // request is one that was sent.
@@ -113,13 +115,20 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	w.mu.Lock()
 	w.sent = append(w.sent, r)
-	w.holds += int64(len(r.body))
-	w.held = max(w.held, w.holds)
+	if r.id() != "" {
+		w.puts++
+		w.mostPut = max(w.mostPut, w.puts)
+	}
+	w.bodies += int64(len(r.body))
+	w.most = max(w.most, w.bodies)
 	instead := w.instead
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
-		w.holds -= int64(len(r.body))
+		w.bodies -= int64(len(r.body))
+		if r.id() != "" {
+			w.puts--
+		}
 		w.mu.Unlock()
 	}()
 	if instead != nil {
