@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"io"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -35,12 +36,17 @@ func gunzip(t testing.TB, body []byte) []byte {
 	return raw
 }
 
-// md5Of is that of the body sent last.
-func md5Of(w *world) string {
+// md5Of is that of a body sent to a path.
+func md5Of(w *world, path string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	sum := md5.Sum(w.sent[len(w.sent)-1].body)
-	return hex.EncodeToString(sum[:])
+	for _, r := range slices.Backward(w.sent) {
+		if r.path == path {
+			sum := md5.Sum(r.body)
+			return hex.EncodeToString(sum[:])
+		}
+	}
+	return "nothing was sent there"
 }
 
 func isPermanent(err error) bool { return stream.IsPermanent(err) }

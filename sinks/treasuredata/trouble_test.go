@@ -310,7 +310,7 @@ func TestTheKeyIsNotCarriedElsewhere(t *testing.T) {
 			w.instead = func(r *http.Request) *http.Response {
 				to = append(to, r.URL.Host)
 				if r.URL.Host == "api.local" {
-					return response(200, `{"md5_hex":"`+md5Of(w)+`"}`)
+					return response(200, `{"md5_hex":"`+md5Of(w, r.URL.Path)+`"}`)
 				}
 				if c.to == "" {
 					return response(308, "")
