@@ -75,13 +75,14 @@ func (f *Forwarder) Addrs() []net.Addr { return f.addrs }
 // run is what one Run holds.
 type run struct {
 	*Forwarder
-	spool   *spool.Spool
-	lanes   *laneSet
-	tracker *tracker
-	idle    atomic.Bool  // the pump has read all there is
-	deaf    atomic.Bool  // the listeners close or are closed: no silence means anything
-	held    atomic.Int64 // entries that open lines hold, as the pump last saw
-	arrived atomic.Int64 // bytes made durable
+	spool    *spool.Spool
+	lanes    *laneSet
+	tracker  *tracker
+	encoders encoders
+	idle     atomic.Bool  // the pump has read all there is
+	deaf     atomic.Bool  // the listeners close or are closed: no silence means anything
+	held     atomic.Int64 // entries that open lines hold, as the pump last saw
+	arrived  atomic.Int64 // bytes made durable
 
 	mu      sync.Mutex
 	running map[laneName]*lane
@@ -110,6 +111,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	}
 	r := &run{
 		Forwarder: f, spool: sp, lanes: &laneSet{}, tracker: newTracker(position, ghosts), running: make(map[laneName]*lane),
+		encoders: newEncoders(),
 	}
 	server, err := fluent.New(f.serverCfg, &intake{sp, f.spoolCfg.PendingBytes, r.lanes, &r.arrived, f.metrics}, f.reg, f.log)
 	if err == nil {
@@ -212,7 +214,7 @@ func (f *run) lane(e schema.Epoch, number uint32) *lane {
 		key = fmt.Sprintf("%s-%d", e, number)
 		f.log.Warn("partition key of a lane lost, derived anew", "epoch", e, "lane", number)
 	}
-	l := newLane(e, number, key, f.cfg, f.out, f.tracker, f.metrics, f.log)
+	l := newLane(e, number, key, f.cfg, f.out, f.tracker, f.metrics, f.encoders, f.log)
 	f.running[name] = l
 	f.start(l)
 	return l

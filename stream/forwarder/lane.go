@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,15 +36,15 @@ type queued struct {
 // Publish under the same key; the lane never moves, so an unknown outcome cannot
 // leave its key.
 type lane struct {
-	epoch   schema.Epoch
-	number  uint32
-	key     string
-	cfg     Config
-	out     publisher
-	tracker *tracker
-	metrics *metrics
-	log     *slog.Logger
-	encoder *schema.Encoder
+	epoch    schema.Epoch
+	number   uint32
+	key      string
+	cfg      Config
+	out      publisher
+	tracker  *tracker
+	metrics  *metrics
+	log      *slog.Logger
+	encoders encoders
 
 	// What was published, for the decision to open lanes: decoded, and as records.
 	raw, published atomic.Int64
@@ -61,13 +62,33 @@ type lane struct {
 	ratio float64 // lines' bytes per compressed byte, as last seen
 }
 
-func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publisher, t *tracker, m *metrics, log *slog.Logger) *lane {
+func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publisher, t *tracker, m *metrics, shared encoders, log *slog.Logger) *lane {
 	return &lane{
 		epoch: e, number: number, key: key, cfg: cfg, out: out, tracker: t, metrics: m, log: log,
-		encoder: schema.NewEncoder(),
-		space:   make(chan struct{}, 1), ready: make(chan struct{}, 1),
+		encoders: shared,
+		space:    make(chan struct{}, 1), ready: make(chan struct{}, 1),
 		ratio: firstRatio,
 	}
+}
+
+// encoders are shared by all lanes: each keeps some 4 MiB, and more of them than
+// processors would only hold memory.
+type encoders chan *schema.Encoder
+
+func newEncoders() encoders {
+	e := make(encoders, runtime.GOMAXPROCS(0))
+	for range cap(e) {
+		e <- nil // not made yet
+	}
+	return e
+}
+
+// take waits for one, for as long as others use theirs. It is to be put back.
+func (e encoders) take() *schema.Encoder {
+	if one := <-e; one != nil {
+		return one
+	}
+	return schema.NewEncoder()
 }
 
 func signal(c chan struct{}) {
@@ -302,7 +323,9 @@ var errNoFit = errors.New("does not fit a record")
 
 // encode returns errNoFit for what exceeds the stream's limit or MaxDecoded.
 func (l *lane) encode(b *schema.Batch) ([]byte, error) {
-	record, err := l.encoder.Append(nil, b)
+	e := l.encoders.take()
+	record, err := e.Append(nil, b)
+	l.encoders <- e
 	if errors.Is(err, schema.ErrTooLarge) || err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
 		return nil, errNoFit
 	}
