@@ -19,12 +19,13 @@ type Decoder struct {
 	events []Event
 }
 
-// NewDecoder returns a decoder. It knows no dictionary.
+// NewDecoder returns a decoder. It knows the dictionary of small records.
 func NewDecoder() *Decoder {
 	z, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(maxPlain))
+		zstd.WithDecoderMaxMemory(maxPlain),
+		zstd.WithDecoderDictRaw(dictionaryID, dictionary))
 	if err != nil {
 		panic("schema: zstd refuses constant options: " + err.Error())
 	}

@@ -38,22 +38,7 @@ type Encoder struct {
 }
 
 // NewEncoder returns an encoder at the fastest zstd level.
-func NewEncoder() *Encoder {
-	z, err := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1),
-		zstd.WithEncoderCRC(true),
-		// The encoder holds twice the window. Records aim far below a megabyte; a
-		// window of four gains nothing measurable on larger ones.
-		zstd.WithWindowSize(1<<20),
-		// A single segment always states its content size, without which the
-		// decoder could not bound its memory before it begins.
-		zstd.WithSingleSegment(true))
-	if err != nil {
-		panic("schema: zstd refuses constant options: " + err.Error())
-	}
-	return &Encoder{zstd: z, origins: newOriginTable()}
-}
+func NewEncoder() *Encoder { return newEncoder(zstd.SpeedFastest) }
 
 // Append appends the record of b to dst and returns the longer slice; b is only
 // read. It fails with ErrTooLarge, or when the offsets of b decrease or a part

@@ -17,7 +17,7 @@ func checkFrame(b []byte) (size int, reason string) {
 	if err := h.Decode(b); err != nil || h.Skippable || !h.HasFCS || !h.HasCheckSum {
 		return 0, reasonFrame
 	}
-	if h.DictionaryID != 0 {
+	if h.DictionaryID != 0 && h.DictionaryID != dictionaryID {
 		return 0, reasonDictionary
 	}
 	if h.FrameContentSize > maxPlain {

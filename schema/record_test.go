@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"tributary/schema"
 )
 
@@ -114,6 +116,28 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 		if !reflect.DeepEqual(&results[i], batches[i]) {
 			t.Fatalf("batch %d differs:\n%+v\n%+v", i, results[i], *batches[i])
 		}
+	}
+}
+
+func TestASmallBatchIsCompressedWithTheDictionaryAndReadAsAnyOther(t *testing.T) {
+	line := []byte(`{"@timestamp":"2026-11-22T10:00:00.000Z","level":"INFO","logger_name":"com.example.Orders","thread_name":"http-nio-8080-exec-7","message":"order 4711 placed"}`)
+	b := number(&schema.Batch{Epoch: schema.Epoch{1}, Events: []schema.Event{
+		{Kind: schema.KindApp, Origin: &schema.Origin{Service: "orders", Source: "stdout"}, Line: line},
+		{Kind: schema.KindRaw, Offset: 1, Origin: &schema.Origin{}, Line: []byte("\x00\xff")},
+	}})
+	record, err := schema.NewSmallEncoder().Append(nil, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := decode(t, record); !reflect.DeepEqual(got, *b) {
+		t.Fatalf("got %+v, want %+v", got, *b)
+	}
+	if plain := encode(t, b); len(record) > len(plain)*3/4 {
+		t.Errorf("%d bytes, without the dictionary %d", len(record), len(plain))
+	}
+	var h zstd.Header
+	if err := h.Decode(record[5:]); err != nil || h.DictionaryID == 0 {
+		t.Errorf("the frame names dictionary %d (%v)", h.DictionaryID, err)
 	}
 }
 

@@ -72,23 +72,35 @@ func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publishe
 }
 
 // encoders are shared by all lanes: each keeps some 4 MiB, and more of them than
-// processors would only hold memory.
-type encoders chan *schema.Encoder
+// processors would only hold memory. One is for small batches, in small.
+type encoders struct{ large, small chan *schema.Encoder }
 
 func newEncoders() encoders {
-	e := make(encoders, runtime.GOMAXPROCS(0))
-	for range cap(e) {
-		e <- nil // not made yet
+	e := encoders{make(chan *schema.Encoder, runtime.GOMAXPROCS(0)), make(chan *schema.Encoder, 1)}
+	for range cap(e.large) {
+		e.large <- nil // not made yet
 	}
+	e.small <- nil
 	return e
 }
 
-// take waits for one, for as long as others use theirs. It is to be put back.
-func (e encoders) take() *schema.Encoder {
-	if one := <-e; one != nil {
-		return one
+// append waits for an encoder, for as long as other lanes use theirs, and makes a
+// record of b.
+func (e encoders) append(b *schema.Batch) ([]byte, error) {
+	size := 0
+	for i := range b.Events {
+		size += schema.EventSize(&b.Events[i])
 	}
-	return schema.NewEncoder()
+	from, create := e.large, schema.NewEncoder
+	if size <= schema.SmallBatch {
+		from, create = e.small, schema.NewSmallEncoder
+	}
+	encoder := <-from
+	if encoder == nil {
+		encoder = create()
+	}
+	defer func() { from <- encoder }()
+	return encoder.Append(nil, b)
 }
 
 func signal(c chan struct{}) {
@@ -323,9 +335,7 @@ var errNoFit = errors.New("does not fit a record")
 
 // encode returns errNoFit for what exceeds the stream's limit or MaxDecoded.
 func (l *lane) encode(b *schema.Batch) ([]byte, error) {
-	e := l.encoders.take()
-	record, err := e.Append(nil, b)
-	l.encoders <- e
+	record, err := l.encoders.append(b)
 	if errors.Is(err, schema.ErrTooLarge) || err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
 		return nil, errNoFit
 	}
