@@ -19,7 +19,10 @@ import (
 const columns = 120
 
 // grid prints rows in columns as wide as their widest cell, two spaces apart.
-type grid struct{ rows [][]string }
+type grid struct {
+	rows    [][]string
+	numbers int // columns from this one on are set to the right; 0: none
+}
 
 func (g *grid) add(cells ...string) { g.rows = append(g.rows, cells) }
 
@@ -37,7 +40,11 @@ func (g *grid) String() string {
 	for _, r := range g.rows {
 		var line strings.Builder
 		for i, c := range r {
-			line.WriteString(c + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)+2))
+			room := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
+			if g.numbers > 0 && i >= g.numbers {
+				c, room = room+c, ""
+			}
+			line.WriteString(c + room + "  ")
 		}
 		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}

@@ -80,7 +80,7 @@ func (s *Sink) add(b stream.Batch) int64 {
 
 func (s *Sink) addEvent(b *stream.Batch, i int32) (size int64) {
 	p, e := s.pending, &b.Events[i]
-	j := s.judge(b, e)
+	j := s.plan.judge(b, e)
 	to, size := s.target(targetKey{j.kind, j.service})
 	to.lines[j.level]++
 	if !j.send {
@@ -116,7 +116,7 @@ type judgement struct {
 }
 
 // judge classifies what no forwarder did, and applies the rules.
-func (s *Sink) judge(b *stream.Batch, e *schema.Event) judgement {
+func (p *readyPlan) judge(b *stream.Batch, e *schema.Event) judgement {
 	origin := e.Origin
 	if origin == nil {
 		origin = &noOrigin
@@ -124,17 +124,21 @@ func (s *Sink) judge(b *stream.Batch, e *schema.Event) judgement {
 	j := judgement{kind: e.Kind, service: origin.Service}
 	at := e.Time
 	if e.Kind == schema.KindUnset {
-		v := s.plan.classifier.Classify(e.Line, origin, e.Time, b.Arrival.UnixNano())
+		v := p.classifier.Classify(e.Line, origin, e.Time, b.Arrival.UnixNano())
 		j.kind, j.service, at = v.Kind, v.Service, v.Time
 	}
 	j.time = floorDiv(at, int64(time.Millisecond))
-	v := s.plan.filter.Judge(&filter.Subject{
+	v := p.filter.Judge(&filter.Subject{
 		Event: e, Kind: j.kind, Service: j.service, Epoch: b.Epoch, Lane: b.Lane, Record: string(b.Sequence),
 	})
 	j.send, j.rule, j.level = v.Send, v.Rule, v.Level
-	j.failure = s.plan.errors.Enabled &&
-		(v.Level >= s.plan.errorLevel || s.plan.errors.Stderr && j.kind == schema.KindRaw && origin.Source == "stderr")
+	j.failure = p.failure(v.Level, j.kind, origin)
 	return j
+}
+
+// failure tells whether a line also goes to the group for errors.
+func (p *readyPlan) failure(level filter.Level, kind schema.Kind, origin *schema.Origin) bool {
+	return p.errors.Enabled && (level >= p.errorLevel || p.errors.Stderr && kind == schema.KindRaw && origin.Source == "stderr")
 }
 
 // put adds an event. The service knows no time before 1970.

@@ -67,7 +67,7 @@ func (s *Sink) Recall(b stream.Batch) {
 	var scratch []byte
 	for i := range b.Events {
 		e := &b.Events[i]
-		j := s.judge(&b, e)
+		j := s.plan.judge(&b, e)
 		if j.time < 0 || s.doubt.full {
 			continue // the service never took it, or it is too late to count
 		}

@@ -204,6 +204,11 @@ func (s *Settings) CheckLake() error { return errors.Join(s.checkCommon(), s.che
 // CheckRealtime tells what is wrong for "consume realtime".
 func (s *Settings) CheckRealtime() error { return errors.Join(s.checkCommon(), s.checkRealtime()) }
 
+// CheckCost tells what is wrong for "cost".
+func (s *Settings) CheckCost() error {
+	return errors.Join(s.checkCommon(), faults("realtime", s.Realtime.Config.Validate()))
+}
+
 // CheckTreasureData tells what is wrong for "consume treasuredata".
 func (s *Settings) CheckTreasureData() error {
 	return errors.Join(s.checkCommon(), s.checkTreasureData())
