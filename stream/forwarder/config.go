@@ -58,12 +58,13 @@ func DefaultConfig() Config {
 		// write rate for a second and be throttled as a lump.
 		RecordBytes:    256 << 10,
 		MaxRecordBytes: 1 << 20,
-		// One lane is one shard's write rate at most, 1 MiB/s compressed, so about
-		// 4 MiB/s of lines: 8 lanes carry 32 MiB/s of lines from one instance.
-		MaxLanes: 8,
-		// One record's worth of lines while the previous one is in flight:
-		// 256 KiB at 5x compression is 1.3 MiB; 8 lanes hold 16 MiB.
-		LaneBytes: 2 << 20,
+		// A lane is meant to carry a third of a shard's write rate, about 1.7 MiB/s of
+		// lines, and can carry three times that: 16 lanes are 27 to 80 MiB/s of lines
+		// from one instance.
+		MaxLanes: 16,
+		// Most of a record's worth of lines while the previous one is in flight: 200 KiB
+		// at 5x compression; 16 lanes hold 16 MiB.
+		LaneBytes: 1 << 20,
 		// Docker sends the pieces of a line within microseconds of each other; two
 		// seconds is a thousand times a slow one, and bounds the wait for the crash
 		// message of a container that died without a newline.

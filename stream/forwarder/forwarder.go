@@ -159,7 +159,7 @@ func (f *run) work(ctx context.Context, server *fluent.Server, ghosts []*ghost) 
 	stopLanes := part("lanes", func(ctx context.Context) error { return f.deliver(ctx, ghosts) })
 	defer stopLanes()
 	stopSaver := part("cursor", f.saveCursor)
-	stopGrowing := part("lane opener", f.growByLoad)
+	stopGrowing := part("lane balance", f.balance)
 	stopServer := part("server", server.Run)
 	close(f.listening)
 

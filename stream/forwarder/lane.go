@@ -48,6 +48,7 @@ type lane struct {
 
 	// What was published, for the decision to open lanes: decoded, and as records.
 	raw, published atomic.Int64
+	blocked        atomic.Int64 // ns that the pump waited for room
 
 	mu     sync.Mutex
 	queue  []queued
@@ -129,11 +130,13 @@ func (l *lane) put(ctx context.Context, q queued) error {
 		l.hurry = true // a full lane has nothing to wait for
 		l.mu.Unlock()
 		signal(l.ready)
+		began := time.Now()
 		select {
 		case <-l.space:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		l.blocked.Add(int64(time.Since(began)))
 	}
 }
 

@@ -6,15 +6,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
-	"math"
+	"slices"
 	"sync/atomic"
-	"time"
 
 	"tributary/stream/spool"
 )
 
 // laneSet is the open lanes of this life. Intake picks from it on many
-// goroutines; only grow adds.
+// goroutines; one opens and closes them.
 type laneSet struct {
 	open atomic.Pointer[[]uint32]
 }
@@ -22,7 +21,7 @@ type laneSet struct {
 // pick chooses a lane by rendezvous hashing: opening a lane moves only the
 // containers that the new lane wins, all others keep their order.
 func (s *laneSet) pick(key []byte) uint32 {
-	open := *s.open.Load()
+	open := s.list()
 	h := fnv.New64a()
 	h.Write(key)
 	sum := h.Sum64()
@@ -53,74 +52,22 @@ func (s *laneSet) grow(ctx context.Context, sp *spool.Spool) error {
 	if err != nil {
 		return fmt.Errorf("open lane: %w", err)
 	}
-	var now []uint32
-	if old := s.open.Load(); old != nil {
-		now = append(now, *old...)
-	}
-	now = append(now, n)
+	now := append(slices.Clone(s.list()), n)
 	s.open.Store(&now)
 	return nil
 }
 
-const (
-	// laneRate is the compressed bytes per second at which a lane is nearly full:
-	// 70 % of the 1 MiB/s that a shard takes.
-	laneRate = 0.7 * (1 << 20)
-	// laneSeconds is how long load must last: a burst goes into the spool.
-	laneSeconds = 2
-	// firstRatio is what app logs compress by, until it is known.
-	firstRatio = 3
-)
-
-// growByLoad opens lanes while more arrives than the open ones can carry, at most
-// MaxLanes. Arrival counts, not what is published: an entry's lane is decided when
-// it arrives, and throttled lanes publish little just when more are needed.
-func (f *run) growByLoad(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	before, busy := f.arrived.Load(), 0
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		now := f.arrived.Load()
-		need := min(int(math.Ceil(float64(now-before)/f.ratio()/laneRate)), f.cfg.MaxLanes)
-		before = now
-		open := len(*f.lanes.open.Load())
-		if need <= open {
-			busy = 0
-			continue
-		}
-		if busy++; busy < laneSeconds {
-			continue
-		}
-		busy = 0
-		for ; open < need; open++ {
-			if err := f.lanes.grow(ctx, f.spool); err != nil {
-				if ctx.Err() == nil {
-					f.log.Warn("lane not opened, load stays on the open ones", "err", err)
-				}
-				break
-			}
-		}
-		f.metrics.lanes.Set(float64(open))
-		f.log.Info("lanes opened", "lanes", open)
-	}
+// close ends the picking of a lane, of which there must be others: its containers go
+// to these, and what it has drains under its key.
+func (s *laneSet) close(lane uint32) {
+	now := slices.DeleteFunc(slices.Clone(s.list()), func(n uint32) bool { return n == lane })
+	s.open.Store(&now)
 }
 
-// ratio is the bytes that arrive per byte that is published, as seen so far.
-func (f *run) ratio() float64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var raw, published int64
-	for _, l := range f.running {
-		raw += l.raw.Load()
-		published += l.published.Load()
+// list is in the order in which the lanes were opened.
+func (s *laneSet) list() []uint32 {
+	if open := s.open.Load(); open != nil {
+		return *open
 	}
-	if published == 0 {
-		return firstRatio
-	}
-	return max(1, float64(raw)/float64(published))
+	return nil
 }

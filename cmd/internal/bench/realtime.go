@@ -57,7 +57,7 @@ var realtimeCases = []realtimeCase{
 const realtimeConnections = 64
 
 // realtimeWarm is left out of the delays: lanes open, groups and streams are made.
-const realtimeWarm = 5 * time.Second
+const realtimeWarm = 10 * time.Second
 
 func (b *bench) realtime(ctx context.Context) error {
 	for _, c := range realtimeCases {
@@ -112,7 +112,7 @@ func (b *bench) realtimeCase(ctx context.Context, c realtimeCase) (*Realtime, er
 	last := src.Base.Add(time.Duration(count) * src.Step)
 	if err := waitFor(ctx, "all lines to be accepted", stageWithin, 100*time.Millisecond, func() (bool, error) {
 		metrics, err := worker.Metrics()
-		return metrics.Sum("tributary_cloudwatch_events_total") >= float64(count), err
+		return metrics.Sum("tributary_cloudwatch_lines_total") >= float64(count), err
 	}); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, worker.Output())
 	}
