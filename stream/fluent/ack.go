@@ -79,6 +79,7 @@ func (c *conn) takeDecrypted() {
 	}
 	n, _ := c.tls.Read(c.buf[c.end:min(len(c.buf), c.end+len(c.own))]) // an error comes again, a deadline's goes
 	c.end += n
+	c.taken = c.taken || n > 0
 	_ = c.setReadDeadline(time.Time{}) // likewise
 }
 

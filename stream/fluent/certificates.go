@@ -31,10 +31,10 @@ type certificates struct {
 	told    bool              // that suspect is refused
 }
 
-// pem is what the files hold.
-type pem struct{ cert, key, clientCA []byte }
+// tlsFiles is what the files hold.
+type tlsFiles struct{ cert, key, clientCA []byte }
 
-func (c TLSConfig) read() (p pem, err error) {
+func (c TLSConfig) read() (p tlsFiles, err error) {
 	if p.cert, err = os.ReadFile(c.CertFile); err != nil {
 		return p, err
 	}
@@ -47,7 +47,7 @@ func (c TLSConfig) read() (p pem, err error) {
 	return p, err
 }
 
-func (p pem) sum(err error) [sha256.Size]byte {
+func (p tlsFiles) sum(err error) [sha256.Size]byte {
 	parts := [][]byte{p.cert, p.key, p.clientCA}
 	if err != nil {
 		parts = append(parts, []byte(err.Error()))
@@ -56,7 +56,7 @@ func (p pem) sum(err error) [sha256.Size]byte {
 }
 
 // config makes the server's TLS of what the files hold.
-func (c TLSConfig) config(p pem) (*tls.Config, error) {
+func (c TLSConfig) config(p tlsFiles) (*tls.Config, error) {
 	pair, err := tls.X509KeyPair(p.cert, p.key)
 	if err != nil {
 		return nil, fmt.Errorf("%s with %s: %w", c.CertFile, c.KeyFile, err)

@@ -29,6 +29,8 @@ type conn struct {
 	asked bool         // for the handshake
 	claim int64        // of bytes, to its own memory
 
+	taken bool // bytes that came since collect looked, see takeDecrypted
+
 	own   []byte // the buffer that is always there once the client is greeted
 	buf   []byte // own, or a borrowed larger one; buf[start:end] is what was read and not yet stored
 	start int
@@ -99,11 +101,12 @@ func (c *conn) serve(ctx context.Context) error {
 		if refused != nil {
 			return refused
 		}
-		if more {
-			continue
-		}
 		if c.last() {
 			return nil
+		}
+		if more || c.taken {
+			c.taken = false
+			continue
 		}
 		if err := c.makeRoom(ctx); err != nil {
 			return err

@@ -412,3 +412,35 @@ func TestClientAndServerUnderstandEachOtherOverTLSAndWithAKey(t *testing.T) {
 		})
 	}
 }
+
+// As TestTwoWritersOfOneConnectionGetTheirAcksOneByOne, with what TLS has taken from
+// the socket and not yet handed on: two records that one read of the kernel brings.
+func TestDockersTwoWritersGetTheirAcksOneByOneOverTLSToo(t *testing.T) {
+	a := newAuthority(t)
+	store := newMemory()
+	store.gate = make(chan struct{})
+	r := startWith(t, secured(a), store)
+	nc, err := r.dialTLS(a, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"1", "2"} { // a record each
+		if _, err := nc.Write(array(str("t"), seconds(1), record("log", id), chunk(id))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(store.gate)
+	want := len(join([]byte{0x81}, str("ack"), str("1")))
+	var at [2]time.Time
+	for i := range at {
+		b := make([]byte, 1024)
+		n, err := nc.Read(b)
+		if err != nil || n != want {
+			t.Fatalf("read %q, %v: not one ack", b[:n], err)
+		}
+		at[i] = time.Now()
+	}
+	if gap := at[1].Sub(at[0]); gap < 4*time.Millisecond {
+		t.Errorf("the second ack came %v after the first", gap)
+	}
+}

@@ -1,0 +1,89 @@
+package fluent
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// from is a connection from elsewhere.
+type from struct {
+	net.Conn
+	ip string
+}
+
+func (f from) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(f.ip), Port: 4711} }
+
+func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := DefaultConfig()
+		cfg.MaxConnectionsPerAddress = 2
+		s, err := New(cfg, &counting{}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
+		s.listeners = []listener{{Listener: p}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		var open []net.Conn
+		// dial reports whether the connection is served.
+		dial := func(ip string) bool {
+			ours, theirs := net.Pipe()
+			p.come <- from{theirs, ip}
+			synctest.Wait()
+			if _, err := io.WriteString(ours, whole); err != nil {
+				return false
+			}
+			open = append(open, ours)
+			return true
+		}
+		for _, c := range []struct {
+			ip   string
+			want bool
+		}{
+			{"10.0.0.1", true}, {"10.0.0.1", true}, {"10.0.0.1", false}, {"::ffff:10.0.0.1", false}, {"10.0.0.2", true},
+			{"2001:db8::1", true}, {"2001:db8::2", true}, {"2001:db8::3", false}, {"2001:db8:0:1::1", true},
+			{"127.0.0.1", true}, {"127.0.0.1", true}, {"127.0.0.1", true}, {"::1", true}, {"::1", true}, {"::1", true},
+		} {
+			if got := dial(c.ip); got != c.want {
+				t.Errorf("a connection of %s is served: %v", c.ip, got)
+			}
+		}
+		if n := value(t, s.metrics.refused[reasonPerAddress]); n != 3 {
+			t.Errorf("%v counted", n)
+		}
+		open[0].Close()
+		synctest.Wait()
+		if !dial("10.0.0.1") || dial("10.0.0.1") {
+			t.Error("the place of one that left is not one place")
+		}
+		for _, nc := range open {
+			nc.Close()
+		}
+		synctest.Wait()
+		if len(s.remotes) != 0 {
+			t.Errorf("%d addresses remembered without connections", len(s.remotes))
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func value(t *testing.T, m prometheus.Metric) float64 {
+	t.Helper()
+	var out dto.Metric
+	if err := m.Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.GetCounter().GetValue() + out.GetGauge().GetValue() // one of them is there
+}
