@@ -40,6 +40,9 @@ type Config struct {
 	MaxDepth int `koanf:"max_depth" json:"max_depth"`
 	// RequestTimeout bounds the time from the first byte of a request to its last.
 	RequestTimeout time.Duration `koanf:"request_timeout" json:"request_timeout"`
+	// StallTimeout bounds the silence within a request that holds memory which others
+	// wait for.
+	StallTimeout time.Duration `koanf:"stall_timeout" json:"stall_timeout"`
 	// HandshakeTimeout bounds TLS and the handshake together.
 	HandshakeTimeout time.Duration `koanf:"handshake_timeout" json:"handshake_timeout"`
 	// IdleTimeout closes a connection that is silent between requests; 0 is never.
@@ -76,6 +79,8 @@ func DefaultConfig() Config {
 		MaxDepth:         64,
 		// 16 MiB in 2 minutes are 140 kB/s.
 		RequestTimeout: 2 * time.Minute,
+		// Longer than TCP takes to send a lost packet again, twice.
+		StallTimeout: 5 * time.Second,
 		// Three round trips, on the worst of lines a second each.
 		HandshakeTimeout: 10 * time.Second,
 		// A quiet container is silent for hours. The write after a close still
@@ -157,6 +162,7 @@ func (c Config) Validate() error {
 	between("max_decompressed_bytes", c.MaxDecompressedBytes, 1<<16, 1<<30)
 	between("max_depth", int64(c.MaxDepth), 4, maxDepthLimit)
 	lasts("request_timeout", c.RequestTimeout, 10*time.Millisecond)
+	lasts("stall_timeout", c.StallTimeout, 10*time.Millisecond)
 	lasts("handshake_timeout", c.HandshakeTimeout, 10*time.Millisecond)
 	lasts("write_timeout", c.WriteTimeout, 10*time.Millisecond)
 	lasts("drain", c.Drain, 10*time.Millisecond)

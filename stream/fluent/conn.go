@@ -177,7 +177,7 @@ func (c *conn) store(ctx context.Context) error {
 // because the last read took no more than our own holds.
 func (c *conn) rewind() {
 	left := c.buf[c.start:c.end]
-	borrowed := len(c.buf) > len(c.own)
+	borrowed := c.borrows()
 	if c.start > 0 && (!borrowed || len(left) <= len(c.own)) {
 		copy(c.own, left)
 		c.buf, borrowed = c.own, false
@@ -210,7 +210,7 @@ func (c *conn) makeRoom(ctx context.Context) error {
 	}
 	grown := make([]byte, size)
 	c.end = copy(grown, c.buf[c.start:c.end])
-	if len(c.buf) > len(c.own) {
+	if c.borrows() {
 		c.loan.giveBack(int64(len(c.buf)))
 	}
 	c.buf, c.start = grown, 0
@@ -248,7 +248,7 @@ func (c *conn) read() (done bool, err error) {
 // late says what a read that ran into its deadline means.
 func (c *conn) late(partial bool) (done bool, err error) {
 	c.mu.Lock()
-	until := c.readUntil
+	until, since := c.readUntil, c.since
 	c.mu.Unlock()
 	switch {
 	case !until.IsZero() && partial && time.Now().Before(until):
@@ -259,6 +259,11 @@ func (c *conn) late(partial bool) (done bool, err error) {
 		return true, refuse(reasonIncomplete, "the server stopped while the client was still sending")
 	case !until.IsZero():
 		return !c.waiting(), nil // silent for drainQuiet
+	case partial && c.borrows() && time.Now().Before(since.Add(c.srv.cfg.RequestTimeout)):
+		if c.srv.budget.waiting.Load() == 0 {
+			return false, nil
+		}
+		return true, refuse(reasonStalled, "silent for %s, %d bytes into a request, with memory that others wait for", c.srv.cfg.StallTimeout, c.end-c.start)
 	case partial:
 		return true, refuse(reasonTimeout, "a request was not complete after %s", c.srv.cfg.RequestTimeout)
 	}
@@ -280,6 +285,9 @@ func (c *conn) setReadDeadline(t time.Time) error {
 	return c.net.SetReadDeadline(t)
 }
 
+// borrows reports whether the request being read has outgrown the connection's own memory.
+func (c *conn) borrows() bool { return len(c.buf) > len(c.own) }
+
 // arm sets the deadline of the next read.
 func (c *conn) arm(partial bool) error {
 	c.mu.Lock()
@@ -296,6 +304,9 @@ func (c *conn) arm(partial bool) error {
 		deadline = earlier(now.Add(drainQuiet), c.readUntil)
 	case partial:
 		deadline = c.since.Add(c.srv.cfg.RequestTimeout)
+		if c.borrows() {
+			deadline = earlier(deadline, now.Add(c.srv.cfg.StallTimeout))
+		}
 	case c.srv.cfg.IdleTimeout > 0:
 		deadline = now.Add(c.srv.cfg.IdleTimeout)
 	}

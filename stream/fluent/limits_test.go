@@ -7,6 +7,7 @@ import (
 	"net"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -86,4 +87,55 @@ func value(t *testing.T, m prometheus.Metric) float64 {
 		t.Fatal(err)
 	}
 	return out.GetCounter().GetValue() + out.GetGauge().GetValue() // one of them is there
+}
+
+func TestSilenceWithMemoryEndsWhenOthersWaitForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counting{}
+		cfg := small()
+		cfg.MaxConnections = 2
+		cfg.TotalBufferBytes = 2*cfg.ownBytes() + cfg.reserveBytes() // nothing to share
+		s, err := New(cfg, store, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
+		s.listeners = []listener{{Listener: p}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		dial := func() net.Conn {
+			ours, theirs := net.Pipe()
+			p.come <- theirs
+			return ours
+		}
+		// Both requests outgrow a connection's own buffer; the first gets the reserve.
+		head := "\x93\xa1t\x01\x81\xa3log\xda\x05\x00"
+		half, rest := head+string(make([]byte, cfg.ReadBufferBytes-int64(len(head)))), string(make([]byte, 0x500-int(cfg.ReadBufferBytes)+len(head)))
+		silent := dial()
+		write(t, silent, half)
+		time.Sleep(3 * cfg.StallTimeout) // nobody minds
+		write(t, silent, rest[:1])
+		slow := dial()
+		write(t, slow, half)
+		begin := time.Now()
+		// A stall begins anew with each byte.
+		time.Sleep(cfg.StallTimeout - time.Second)
+		write(t, silent, rest[1:2])
+		if d := closedAfter(t, silent); d != cfg.StallTimeout {
+			t.Errorf("cut off after %s", d)
+		}
+		write(t, slow, rest)
+		if d := time.Since(begin); store.events != 1 || d > 2*cfg.StallTimeout {
+			t.Errorf("%d events after %s", store.events, d)
+		}
+		if n := value(t, s.metrics.refused[reasonStalled]); n != 1 {
+			t.Errorf("%v counted", n)
+		}
+		slow.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

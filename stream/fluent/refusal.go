@@ -27,6 +27,7 @@ const (
 	reasonCompression      reason = "compression"             // damaged gzip or another compression
 	reasonSignal           reason = "signal"                  // metrics or traces
 	reasonTimeout          reason = "request_timeout"         // a request did not end in time
+	reasonStalled          reason = "stall_timeout"           // silent within a request, with memory that others wait for
 	reasonIdle             reason = "idle_timeout"            // silent between requests
 	reasonIncomplete       reason = "incomplete"              // closed by the client in mid-request, or cut at the end of the drain
 	reasonStore            reason = "store"                   // Store returned an error
@@ -36,7 +37,7 @@ const (
 var reasons = []reason{
 	reasonConnections, reasonPerAddress, reasonTLSHandshake, reasonHandshake, reasonHandshakeTimeout, reasonKey, reasonUser,
 	reasonJSON, reasonTLS, reasonNotForward, reasonMalformed, reasonTooLarge, reasonTooDeep,
-	reasonCompression, reasonSignal, reasonTimeout, reasonIdle, reasonIncomplete, reasonStore, reasonWrite,
+	reasonCompression, reasonSignal, reasonTimeout, reasonStalled, reasonIdle, reasonIncomplete, reasonStore, reasonWrite,
 }
 
 // refusal says why a connection is closed.
