@@ -51,9 +51,11 @@
 //
 // # Memory of the server
 //
-// A connection owns a buffer of ReadBufferBytes once its client is greeted. What a larger, compressed or
-// event-rich request takes beyond it is borrowed from a budget shared by all
-// connections and given back after Store. TotalBufferBytes bounds the sum.
+// A connection owns a buffer of ReadBufferBytes once its client is greeted. What a
+// larger, compressed or event-rich request takes beyond it is borrowed from a budget
+// shared by all connections and given back after Store. TotalBufferBytes bounds the
+// sum. A client that is silent with borrowed memory while others wait for some is cut
+// off.
 //
 // Protocol: https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification-v1
 // and -v1.5.

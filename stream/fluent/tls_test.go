@@ -283,6 +283,9 @@ func TestWhatIsNoTLSIsRefusedAtATLSAddress(t *testing.T) {
 			if n := r.metric("refused_connections_total", c.reason); n != 1 {
 				t.Errorf("%v counted as %s; log: %s", n, c.reason, r.logs)
 			}
+			if log := r.logs.String(); strings.Contains(name, "without an end") && !strings.Contains(log, "TLS handshake is too long") {
+				t.Errorf("not cut off for its length: %s", log)
+			}
 			if held := r.metric("buffer_bytes"); held != 0 {
 				t.Errorf("%v bytes still held", held)
 			}
