@@ -21,24 +21,36 @@ type from struct {
 
 func (f from) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(f.ip), Port: 4711} }
 
+// serveInMemory runs a server whose connections come out of a channel.
+func serveInMemory(t *testing.T, cfg Config, store Store) (s *Server, come chan<- net.Conn, stop func()) {
+	t.Helper()
+	s, err := New(cfg, store, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
+	s.listeners = []listener{{Listener: p}}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	return s, p.come, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := DefaultConfig()
 		cfg.MaxConnectionsPerAddress = 2
-		s, err := New(cfg, &counting{}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
-		s.listeners = []listener{{Listener: p}}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.Run(ctx) }()
+		s, come, stop := serveInMemory(t, cfg, &counting{})
 		var open []net.Conn
 		// dial reports whether the connection is served.
 		dial := func(ip string) bool {
 			ours, theirs := net.Pipe()
-			p.come <- from{theirs, ip}
+			come <- from{theirs, ip}
 			synctest.Wait()
 			if _, err := io.WriteString(ours, whole); err != nil {
 				return false
@@ -73,10 +85,7 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 		if len(s.remotes) != 0 {
 			t.Errorf("%d addresses remembered without connections", len(s.remotes))
 		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
 
@@ -95,18 +104,10 @@ func TestSilenceWithMemoryEndsWhenOthersWaitForIt(t *testing.T) {
 		cfg := small()
 		cfg.MaxConnections = 2
 		cfg.TotalBufferBytes = 2*cfg.ownBytes() + cfg.reserveBytes() // nothing to share
-		s, err := New(cfg, store, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
-		s.listeners = []listener{{Listener: p}}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.Run(ctx) }()
+		s, come, stop := serveInMemory(t, cfg, store)
 		dial := func() net.Conn {
 			ours, theirs := net.Pipe()
-			p.come <- theirs
+			come <- theirs
 			return ours
 		}
 		// Both requests outgrow a connection's own buffer; the first gets the reserve.
@@ -133,9 +134,6 @@ func TestSilenceWithMemoryEndsWhenOthersWaitForIt(t *testing.T) {
 			t.Errorf("%v counted", n)
 		}
 		slow.Close()
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 }
