@@ -65,8 +65,8 @@ var flagValues = map[string][]string{
 	"log-format": {"auto", "text", "json"},
 	"log-level":  {"debug", "info", "warn", "error"},
 	"to":         {"trim-horizon", "latest"},
-	"address":    {"tcp://127.0.0.1:24224", "unix:///"},
-	"listen":     {"tcp://127.0.0.1:24224", "unix:///"},
+	"address":    {"tcp://127.0.0.1:24224", "tls://", "unix:///"},
+	"listen":     {"tcp://127.0.0.1:24224", "tls://", "unix:///"},
 }
 
 // flagDirs are the flags that name a directory.
@@ -102,7 +102,7 @@ func complete(cmd *cobra.Command) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		})
 	}
-	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout", "filter", "until", "limit", "overlap", "shard", "metrics", "over", "sample", "max-bytes"} {
+	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout", "filter", "until", "limit", "overlap", "shard", "metrics", "over", "sample", "max-bytes", "server-name", "user"} {
 		register(name, cobra.NoFileCompletions)
 	}
 }

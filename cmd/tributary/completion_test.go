@@ -38,8 +38,9 @@ func TestAShellCompletes(t *testing.T) {
 		"directories":             {"local --dir ", nil, directories},
 		"no files for a name":     {"pipe --service ", nil, noFiles},
 		"no files for a filter":   {"logs --filter ", nil, noFiles},
+		"files of a secret":       {"pipe --shared-key-file ", nil, files},
 		"shells":                  {"completion ", []string{"bash", "zsh", "fish", "powershell"}, noFiles},
-		"schemes of an address":   {"pipe --address ", []string{"tcp://127.0.0.1:24224", "unix:///"}, noFiles},
+		"schemes of an address":   {"pipe --address ", []string{"tcp://127.0.0.1:24224", "tls://", "unix:///"}, noFiles},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := execute(t, append([]string{"__completeNoDesc"}, strings.Split(c.typed, " ")...)...)

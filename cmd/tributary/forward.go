@@ -13,7 +13,7 @@ func newForward() *cobra.Command {
 		Short: "Receive lines on this instance and publish them to the stream",
 	}
 	f := addFlags(cmd, map[string][2]string{
-		"listen": {"forward.server.listen", "tcp://host:port or unix:///path, separated by commas"},
+		"listen": {"forward.server.listen", "tcp://host:port, tls://host:port or unix:///path, separated by commas"},
 		"spool":  {"forward.spool.dir", "directory of the spool"},
 	})
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -17,6 +17,7 @@ import (
 
 	"tributary/cmd/internal/app"
 	"tributary/cmd/internal/pipe"
+	"tributary/stream/fluent"
 )
 
 func newPipe() *cobra.Command {
@@ -33,23 +34,39 @@ The command ends with 0 when all lines are acked, that is, safe on the
 forwarder's disk; with 1 when they are not; with 2 when it was called wrongly.
 Ctrl-C ends reading and waits for the acks; a second one ends at once.`,
 		Example: `  ./batch-job | tributary pipe --service batch-job
-  tail -F app.log | tributary pipe --service app --address unix:///run/tributary.sock`,
+  tail -F app.log | tributary pipe --service app --address unix:///run/tributary.sock
+  ./batch-job | tributary pipe --service batch-job --address tls://logs.internal:24225 \
+    --ca-file ca.pem --shared-key-file /run/secrets/forward`,
 		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&cfg.Service, "service", "", "service of the lines (required)")
-	flags.StringVar(&cfg.Address, "address", cfg.Address, "the forwarder: tcp://host:port or unix:///path")
+	flags.StringVar(&cfg.Address, "address", cfg.Address, "the forwarder: tcp://host:port, tls://host:port or unix:///path")
 	flags.StringVar(&cfg.Tag, "tag", cfg.Tag, "tag of the lines")
 	flags.DurationVar(&cfg.Timeout, "timeout", cfg.Timeout, "give up when lines wait and nothing is acked for so long;\nbeyond the forwarder's chunk_window (5m) a line may be stored twice")
+	var secrets secretFiles
+	flags.StringVar(&cfg.TLS.CAFile, "ca-file", "", "authorities of a tls:// forwarder's certificate, PEM (default the system's)")
+	flags.StringVar(&cfg.TLS.ServerName, "server-name", "", "name in that certificate (default the address's host)")
+	flags.StringVar(&cfg.TLS.CertFile, "cert-file", "", "certificate to show the forwarder, PEM")
+	flags.StringVar(&cfg.TLS.KeyFile, "key-file", "", "and its key")
+	flags.StringVar(&secrets.key, "shared-key-file", "", "file of the shared key, for a forwarder that asks for it")
+	flags.StringVar(&cfg.Security.User, "user", "", "user, for a forwarder that asks for one")
+	flags.StringVar(&secrets.password, "password-file", "", "file of that user's password")
 	flags.BoolVar(&tee, "tee", false, "copy standard input to standard output")
 	flags.BoolVarP(&quiet, "quiet", "q", false, "say nothing unless something is wrong")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cfg.Service == "" {
 			return app.Faultf("pipe: --service is not set: name the service that the lines are from")
 		}
+		if err := secrets.read(&cfg.Security); err != nil {
+			return app.Faultf("pipe: %w", err)
+		}
 		if err := cfg.Validate(); err != nil {
 			return app.Faultf("pipe: %w", err)
+		}
+		if _, err := cfg.TLS.Load(); err != nil {
+			return app.Faultf("pipe: read TLS files: %w", err)
 		}
 		var copyTo io.Writer
 		if tee {
@@ -58,6 +75,23 @@ Ctrl-C ends reading and waits for the acks; a second one ends at once.`,
 		return runPipe(cmd, cfg, copyTo, quiet)
 	}
 	return cmd
+}
+
+// secretFiles hold what must not stand on a command line, where others see it.
+type secretFiles struct{ key, password string }
+
+func (f secretFiles) read(into *fluent.ClientSecurity) (err error) {
+	if f.key != "" {
+		if into.SharedKey, err = fluent.ReadSecret(f.key); err != nil {
+			return fmt.Errorf("read --shared-key-file: %w", err)
+		}
+	}
+	if f.password != "" {
+		if into.Password, err = fluent.ReadSecret(f.password); err != nil {
+			return fmt.Errorf("read --password-file: %w", err)
+		}
+	}
+	return nil
 }
 
 func runPipe(cmd *cobra.Command, cfg pipe.Config, copyTo io.Writer, quiet bool) error {

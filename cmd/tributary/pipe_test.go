@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -83,6 +87,11 @@ func forwarderFor(t *testing.T, s *shelf, listen string) (address string) {
 	t.Helper()
 	cfg := fluent.DefaultConfig()
 	cfg.Listen, cfg.UDPHeartbeat = []string{listen}, false
+	return forwarderOf(t, s, cfg)
+}
+
+func forwarderOf(t *testing.T, s *shelf, cfg fluent.Config) (address string) {
+	t.Helper()
 	server, err := fluent.New(cfg, s, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -130,6 +139,45 @@ func TestPipeEndsWithZeroWhenEachLineIsAcked(t *testing.T) {
 	}
 }
 
+func TestPipeProvesItsKeyOverTLS(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, text []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	pair := httptest.NewTLSServer(nil) // for its certificate, which is its own authority
+	defer pair.Close()
+	private, err := x509.MarshalPKCS8PrivateKey(pair.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := file("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate().Raw}))
+	key := file("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	shared, password := file("shared", []byte("correct horse\n")), file("password", []byte("sesame\n"))
+	cfg := fluent.DefaultConfig()
+	cfg.Listen = []string{"tls://127.0.0.1:0"}
+	cfg.TLS = fluent.TLSConfig{CertFile: cert, KeyFile: key}
+	cfg.Security.SharedKey, cfg.Security.Passwords, cfg.Security.AskOn = "correct horse", []string{"condor:sesame"}, fluent.AskAll
+	store := newShelf()
+	address := strings.Replace(forwarderOf(t, store, cfg), "tcp://", "tls://", 1)
+	args := []string{"pipe", "--service", "condor", "--address", address, "--ca-file", cert, "--server-name", "example.com", "--shared-key-file", shared}
+
+	_, said, err := executeOn(t.Context(), strings.NewReader("a\nb\n"), append(args, "--user", "condor", "--password-file", password)...)
+	if err != nil || said != "tributary: 2 lines, all acked\n" || len(store.lines["condor pipe"]) != 2 {
+		t.Fatalf("%v, said %q", err, said)
+	}
+	_, said, err = executeOn(t.Context(), strings.NewReader("a\n"), append(args, "--user", "condor", "--password-file", shared, "--timeout", "200ms")...)
+	if got := app.OneLine(err); app.Code(err) != 1 || !strings.Contains(got, "username/password mismatch") {
+		t.Fatalf("exit %d: %v", app.Code(err), err)
+	}
+	if strings.Contains(said+app.OneLine(err), "correct horse") {
+		t.Fatalf("told a secret: %s, %v", said, err)
+	}
+}
+
 func TestPipeEndsWithOneWhenNotEachLineIsAcked(t *testing.T) {
 	nowhere := "unix://" + filepath.Join(t.TempDir(), "nobody")
 	_, said, err := executeOn(t.Context(), strings.NewReader("a\nb\n"), "pipe", "--service", "condor", "--address", nowhere, "--timeout", "200ms")
@@ -151,6 +199,10 @@ func TestPipeEndsWithTwoWhenItIsCalledWrongly(t *testing.T) {
 		"a bad address":     {"pipe --service x --address localhost", "must be tcp://host:port"},
 		"a bad timeout":     {"pipe --service x --timeout 1ns", "timeout is 1ns: must be"},
 		"no duration":       {"pipe --service x --timeout soon", "soon"},
+		"no key file":       {"pipe --service x --shared-key-file /nowhere", "read --shared-key-file: open /nowhere"},
+		"no CA file":        {"pipe --service x --address tls://x:1 --ca-file /nowhere", "read TLS files: open /nowhere"},
+		"TLS over plain":    {"pipe --service x --server-name x", "must begin with tls://"},
+		"a user alone":      {"pipe --service x --user x", "user and password must both be set"},
 		"an argument":       {"pipe --service x file", `takes no argument "file"`},
 		"an unknown flag":   {"pipe --service x --loud", "unknown flag: --loud"},
 		"an unknown shell":  {"completion tcsh", "takes one shell: bash, zsh, fish, powershell"},

@@ -8,13 +8,17 @@ import (
 
 // ClientConfig is what a sender decides about its connection to a Forward server.
 type ClientConfig struct {
-	// Address is the server's socket: "tcp://127.0.0.1:24224", "unix:///run/tributary.sock".
+	// Address is the server's socket: "tcp://127.0.0.1:24224", "unix:///run/tributary.sock",
+	// "tls://logs.example.com:24225".
 	Address string `koanf:"address" json:"address"`
+	// TLS and Security are how the two sides prove who they are.
+	TLS      ClientTLS      `koanf:"tls" json:"tls"`
+	Security ClientSecurity `koanf:"security" json:"security"`
 	// MaxChunkBytes bounds the entries of one chunk.
 	MaxChunkBytes int64 `koanf:"max_chunk_bytes" json:"max_chunk_bytes"`
 	// MaxPendingBytes bounds the chunks that are not acked, on the wire or waiting.
 	MaxPendingBytes int64 `koanf:"max_pending_bytes" json:"max_pending_bytes"`
-	// DialTimeout bounds one attempt to connect.
+	// DialTimeout bounds one attempt to connect, TLS and handshake included.
 	DialTimeout time.Duration `koanf:"dial_timeout" json:"dial_timeout"`
 	// AckTimeout is how long chunks may be under way without any ack before the
 	// connection is taken for dead and replaced.
@@ -65,6 +69,7 @@ func (c ClientConfig) Validate() error {
 	if _, err := parseAddress("address", c.Address); err != nil {
 		faults = append(faults, err)
 	}
+	faults = append(faults, c.validateSecurity())
 	if c.MaxChunkBytes < 1<<10 || c.MaxChunkBytes > 1<<30 {
 		fault("max_chunk_bytes is %d: must be 1024 to 1073741824", c.MaxChunkBytes)
 	} else if c.MaxPendingBytes < 2*c.MaxChunkBytes {

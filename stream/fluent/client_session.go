@@ -32,9 +32,7 @@ func (c *Client) connect(ctx context.Context) *session {
 }
 
 func (s *session) run(ctx context.Context, c *Client) error {
-	dialing, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
-	nc, err := c.dialer.DialContext(dialing, c.address.network, c.address.name)
-	cancel()
+	nc, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -117,8 +115,8 @@ func parseAck(b []byte) (string, error) {
 	body := b[h.size:]
 	if h.kind == kindArray && h.items > 0 {
 		n, _ := valueEnd(body)
-		if word, _ := text(body[:n]); string(word) == "HELO" {
-			return "", errors.New("the server asks for a handshake (shared key), which is not spoken")
+		if word, _ := text(body[:n]); string(word) == wordHelo {
+			return "", errors.New("the server asks for a shared key, and none is set")
 		}
 	}
 	if h.kind != kindMap {

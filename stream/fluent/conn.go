@@ -2,9 +2,11 @@ package fluent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -17,11 +19,19 @@ const drainQuiet = 100 * time.Millisecond
 // conn is one connection. Its goroutine owns everything but deadlines, which the
 // stopping server sets too.
 type conn struct {
-	id  uint64
-	srv *Server
-	net net.Conn
+	id    uint64
+	srv   *Server
+	net   net.Conn     // raw, or TLS over it
+	raw   net.Conn     // the socket
+	from  netip.Prefix // what it counts for; zero: for no address
+	tls   *tls.Conn    // net, if that is TLS
+	meter *meter       // below tls
+	asked bool         // for the handshake
+	claim int64        // of bytes, to its own memory
 
-	own   []byte // the buffer that is always there
+	taken bool // bytes that came since collect looked, see takeDecrypted
+
+	own   []byte // the buffer that is always there once the client is greeted
 	buf   []byte // own, or a borrowed larger one; buf[start:end] is what was read and not yet stored
 	start int
 	end   int
@@ -30,28 +40,59 @@ type conn struct {
 	decoder *decoder
 	loan    loan
 
-	acked time.Time // when the last ack was written
-	owed  bool      // the client had sent more by then: two writers, see ack
+	served bool      // at least one request
+	acked  time.Time // when the last ack was written
+	owed   bool      // the client had sent more by then: two writers, see ack
 
 	since time.Time // when reading the request at buf[start] began; zero when none has
 
-	mu        sync.Mutex
-	deadline  time.Time // of the next read, as it was set
-	readUntil time.Time // not zero: the server stops, and reading ends here
+	mu         sync.Mutex
+	deadline   time.Time // of the next read, as it was set
+	readUntil  time.Time // not zero: the server stops, and reading ends here
+	greetUntil time.Time // not zero: the client is being greeted, until then at most
 }
 
 func (s *Server) newConn(nc net.Conn, id uint64) *conn {
-	c := &conn{id: id, srv: s, net: nc, own: make([]byte, s.cfg.ReadBufferBytes), loan: loan{from: s.budget}}
-	c.buf = c.own
+	c := &conn{id: id, srv: s, net: nc, raw: nc, claim: s.cfg.ownBytes(), loan: loan{from: s.budget}}
 	c.scan = newScanner(s.cfg.MaxRequestBytes, s.cfg.MaxDepth)
 	c.decoder = newDecoder(s.cfg, &c.loan)
 	return c
+}
+
+// guard makes c ask of its client what l does. Until it has that it claims no more
+// memory than it takes.
+func (c *conn) guard(l listener) {
+	c.asked = l.asks
+	if l.tls != nil {
+		c.meter = &meter{Conn: c.raw}
+		c.tls = tls.Server(c.meter, l.tls)
+		c.net = c.tls
+	}
+	switch {
+	case c.tls != nil:
+		c.claim = tlsBytes + maxPingBytes
+	case c.asked:
+		c.claim = maxPingBytes
+	}
+}
+
+// open gives a greeted connection its memory.
+func (c *conn) open() {
+	own := c.srv.cfg.ownBytes()
+	c.srv.metrics.buffers.Add(float64(own - c.claim))
+	c.claim = own
+	c.own = make([]byte, c.srv.cfg.ReadBufferBytes)
+	c.buf = c.own
 }
 
 // serve reads, stores and acks until the client leaves (nil), the server stops
 // (nil), or something must be refused. ctx ends when storing must end.
 func (c *conn) serve(ctx context.Context) error {
 	defer c.loan.settle()
+	if gone, err := c.greet(); gone || err != nil {
+		return err
+	}
+	c.open()
 	for {
 		more, refused := c.collect(ctx)
 		if err := c.store(ctx); err != nil {
@@ -60,7 +101,11 @@ func (c *conn) serve(ctx context.Context) error {
 		if refused != nil {
 			return refused
 		}
-		if more {
+		if c.last() {
+			return nil
+		}
+		if more || c.taken {
+			c.taken = false
 			continue
 		}
 		if err := c.makeRoom(ctx); err != nil {
@@ -115,6 +160,7 @@ func (c *conn) store(ctx context.Context) error {
 		}
 		c.srv.metrics.storeTime.Observe(time.Since(begin).Seconds())
 		c.srv.metrics.stored(b)
+		c.served = true
 	}
 	if len(b.acks) > 0 {
 		if err := c.ack(b); err != nil {
@@ -131,7 +177,7 @@ func (c *conn) store(ctx context.Context) error {
 // because the last read took no more than our own holds.
 func (c *conn) rewind() {
 	left := c.buf[c.start:c.end]
-	borrowed := len(c.buf) > len(c.own)
+	borrowed := c.borrows()
 	if c.start > 0 && (!borrowed || len(left) <= len(c.own)) {
 		copy(c.own, left)
 		c.buf, borrowed = c.own, false
@@ -164,11 +210,16 @@ func (c *conn) makeRoom(ctx context.Context) error {
 	}
 	grown := make([]byte, size)
 	c.end = copy(grown, c.buf[c.start:c.end])
-	if len(c.buf) > len(c.own) {
+	if c.borrows() {
 		c.loan.giveBack(int64(len(c.buf)))
 	}
 	c.buf, c.start = grown, 0
 	return nil
+}
+
+// last reports whether the client, told to keep no connection, has had its request.
+func (c *conn) last() bool {
+	return c.asked && !c.srv.cfg.Security.Keepalive && c.served && !c.sentMore()
 }
 
 // read reads once. done without an error means that nothing is left to do.
@@ -197,7 +248,7 @@ func (c *conn) read() (done bool, err error) {
 // late says what a read that ran into its deadline means.
 func (c *conn) late(partial bool) (done bool, err error) {
 	c.mu.Lock()
-	until := c.readUntil
+	until, since := c.readUntil, c.since
 	c.mu.Unlock()
 	switch {
 	case !until.IsZero() && partial && time.Now().Before(until):
@@ -208,6 +259,11 @@ func (c *conn) late(partial bool) (done bool, err error) {
 		return true, refuse(reasonIncomplete, "the server stopped while the client was still sending")
 	case !until.IsZero():
 		return !c.waiting(), nil // silent for drainQuiet
+	case partial && c.borrows() && time.Now().Before(since.Add(c.srv.cfg.RequestTimeout)):
+		if c.srv.budget.waiting.Load() == 0 {
+			return false, nil
+		}
+		return true, refuse(reasonStalled, "silent for %s, %d bytes into a request, with memory that others wait for", c.srv.cfg.StallTimeout, c.end-c.start)
 	case partial:
 		return true, refuse(reasonTimeout, "a request was not complete after %s", c.srv.cfg.RequestTimeout)
 	}
@@ -219,12 +275,18 @@ func (c *conn) late(partial bool) (done bool, err error) {
 // Read does not even look: what the client sent, and believes delivered, would be
 // taken for silence and thrown away.
 func (c *conn) waiting() bool {
-	c.mu.Lock()
-	c.deadline = time.Time{}
-	err := c.net.SetReadDeadline(c.deadline) // or looking fails for the same reason
-	c.mu.Unlock()
-	return err == nil && c.sentMore()
+	return c.setReadDeadline(time.Time{}) == nil && c.sentMore() // or looking fails for the same reason
 }
+
+func (c *conn) setReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	return c.net.SetReadDeadline(t)
+}
+
+// borrows reports whether the request being read has outgrown the connection's own memory.
+func (c *conn) borrows() bool { return len(c.buf) > len(c.own) }
 
 // arm sets the deadline of the next read.
 func (c *conn) arm(partial bool) error {
@@ -242,6 +304,9 @@ func (c *conn) arm(partial bool) error {
 		deadline = earlier(now.Add(drainQuiet), c.readUntil)
 	case partial:
 		deadline = c.since.Add(c.srv.cfg.RequestTimeout)
+		if c.borrows() {
+			deadline = earlier(deadline, now.Add(c.srv.cfg.StallTimeout))
+		}
 	case c.srv.cfg.IdleTimeout > 0:
 		deadline = now.Add(c.srv.cfg.IdleTimeout)
 	}
@@ -261,6 +326,9 @@ func (c *conn) drain(until time.Time) {
 	defer c.mu.Unlock()
 	c.readUntil = until
 	c.deadline = earlier(time.Now().Add(drainQuiet), until)
+	if !c.greetUntil.IsZero() {
+		c.deadline = earlier(c.greetUntil, until) // its first lines may follow at once
+	}
 	// An error means that it is closed, which is as good.
 	_ = c.net.SetReadDeadline(c.deadline)
 }

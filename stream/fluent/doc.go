@@ -23,13 +23,20 @@
 //
 //   - Bytes that are not a well-formed request (not msgpack, not an array of the
 //     right shape, too large, too deep, damaged gzip, a metrics or traces signal,
-//     JSON, TLS) close the connection without an ack. It is counted by reason and
+//     JSON, TLS where none is spoken) close the connection without an ack. It is counted by reason and
 //     logged. Requests that stand complete before the fault are still stored and
 //     acked. A client that asks for acks keeps what was not acked.
 //   - An entry of a well-formed request that is not [time, map] becomes an event
 //     whose record is {"malformed_entry": <the entry, unchanged>}, timed by its
 //     arrival, and is counted. A time that is nil or zero means arrival, as in
 //     Fluentd, and is not a fault.
+//
+// # Who may speak
+//
+// A tls:// address speaks TLS 1.2 or later, and may ask for client certificates. With
+// a shared key a client has to prove that it knows it (HELO, PING, PONG), and has the
+// server's proof, on all addresses but unix and loopback (or on all). Until it has, it
+// costs no more than its TLS and 4 KiB. Keys, passwords and digests are never logged.
 //
 // # Contract of the client
 //
@@ -44,10 +51,12 @@
 //
 // # Memory of the server
 //
-// A connection owns a buffer of ReadBufferBytes. What a larger, compressed or
-// event-rich request takes beyond it is borrowed from a budget shared by all
-// connections and given back after Store. TotalBufferBytes bounds the sum.
+// A connection owns a buffer of ReadBufferBytes once its client is greeted. What a
+// larger, compressed or event-rich request takes beyond it is borrowed from a budget
+// shared by all connections and given back after Store. TotalBufferBytes bounds the
+// sum. A client that is silent with borrowed memory while others wait for some is cut
+// off.
 //
 // Protocol: https://github.com/fluent/fluentd/wiki/Forward-Protocol-Specification-v1
-// and -v1.5. The handshake (HELO, PING, PONG) and TLS are not spoken.
+// and -v1.5.
 package fluent

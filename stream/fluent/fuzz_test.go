@@ -184,3 +184,35 @@ func BenchmarkDecode(b *testing.B) {
 		})
 	}
 }
+
+// FuzzGreeting: whoever does not know the key is refused, in whatever pieces the
+// bytes come, after 4 KiB at most, and nothing of them is stored.
+func FuzzGreeting(f *testing.F) {
+	f.Add(goldenClient().append(nil), 1)
+	f.Add(append(goldenClient().append(nil), whole...), 1000)
+	f.Add([]byte(whole), 2)
+	f.Add([]byte("\x96\xa4PING\xda\x20\x00"+string(make([]byte, 0x2000))), 100)
+	f.Add([]byte("\x96\xa4PING\xc1"), 3)
+	f.Add([]byte("\x16\x03\x01"), 1)
+	f.Add([]byte{}, 1)
+	f.Fuzz(func(t *testing.T, input []byte, step int) {
+		cfg := small()
+		cfg.Security.SharedKey, cfg.Security.SelfHostname, cfg.Security.AskOn = "correct horse", "server.example", AskAll
+		s, err := New(cfg, &seen{t: t}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.arm(); err != nil {
+			t.Fatal(err)
+		}
+		sc := &script{input: input, step: max(step, 1)}
+		c := s.newConn(sc, 1)
+		c.guard(listener{asks: true})
+		if err := c.serve(context.Background()); (err == nil) != (len(input) == 0) {
+			t.Fatalf("%q: %v", input, err)
+		}
+		if c.own != nil || len(input)-len(sc.input) > maxPingBytes {
+			t.Fatalf("%d bytes read of one who has proven nothing", len(input)-len(sc.input))
+		}
+	})
+}

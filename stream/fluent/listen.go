@@ -2,6 +2,7 @@ package fluent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,9 +11,20 @@ import (
 	"syscall"
 )
 
-// Listen opens the sockets of the configuration, so that a port which is taken
-// is known before anything else starts. On an error none stays open.
+// listener is a socket with what it asks of clients.
+type listener struct {
+	net.Listener
+	tls  *tls.Config // nil: none
+	asks bool        // for the shared key
+}
+
+// Listen reads keys and certificates and opens the sockets of the configuration, so
+// that a port which is taken is known before anything else starts. On an error none
+// stays open.
 func (s *Server) Listen() error {
+	if err := s.arm(); err != nil {
+		return err
+	}
 	for _, l := range s.cfg.Listen {
 		if err := s.listen(l); err != nil {
 			err = errors.Join(err, s.Close())
@@ -20,7 +32,42 @@ func (s *Server) Listen() error {
 			return err
 		}
 	}
+	s.warnOfOpenDoors()
 	return nil
+}
+
+// arm reads the files of the configuration.
+func (s *Server) arm() (err error) {
+	if s.secrets, err = s.cfg.Security.load(); err != nil {
+		return fmt.Errorf("read secrets of the forward server: %w", err)
+	}
+	if !s.cfg.listensTLS() {
+		return nil
+	}
+	s.certs = &certificates{cfg: s.cfg.TLS, metrics: s.metrics, log: s.warner.log}
+	if err := s.certs.load(); err != nil {
+		return fmt.Errorf("read TLS files of the forward server: %w", err)
+	}
+	return nil
+}
+
+// warnOfOpenDoors says once which sockets take lines from anyone on the network.
+func (s *Server) warnOfOpenDoors() {
+	var open []string
+	for _, l := range s.listeners {
+		if isRemote(l.Addr()) && l.tls == nil && !l.asks {
+			open = append(open, l.Addr().String())
+		}
+	}
+	if len(open) > 0 {
+		s.warner.log.Warn("forward server takes lines from the network in clear text and from anyone: use a tls:// address or security.shared_key", "listen", open)
+	}
+}
+
+// isRemote reports whether other machines may reach a socket.
+func isRemote(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && !tcp.IP.IsLoopback()
 }
 
 func (s *Server) listen(where string) error {
@@ -39,8 +86,12 @@ func (s *Server) listen(where string) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", where, err)
 	}
-	s.listeners = append(s.listeners, l)
-	if a.network != "tcp" || !s.cfg.UDPHeartbeat {
+	socket := listener{Listener: l, asks: s.secrets != nil && (s.cfg.Security.AskOn == AskAll || isRemote(l.Addr()))}
+	if a.tls {
+		socket.tls = s.certs.serve()
+	}
+	s.listeners = append(s.listeners, socket)
+	if a.network != "tcp" || a.tls || !s.cfg.UDPHeartbeat {
 		return nil
 	}
 	pc, err := lc.ListenPacket(ctx, "udp", l.Addr().String())

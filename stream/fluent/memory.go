@@ -3,6 +3,7 @@ package fluent
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -14,10 +15,11 @@ import (
 // Why a reserve: connection A holds 10 MiB of a 16 MiB request, B the same, and
 // nothing is left. Both would wait for the other for ever. Instead one of them
 // becomes the holder, who never waits again until its request is stored; then
-// the next one does. The client cannot delay that: request_timeout ends a holder
-// whose client is slow.
+// the next one does. The client cannot delay that: stall_timeout ends a holder whose
+// client is silent, request_timeout one whose client is slow.
 type budget struct {
-	held prometheus.Gauge
+	held    prometheus.Gauge
+	waiting atomic.Int64 // connections, for memory
 
 	mu    sync.Mutex
 	free  int64         // of the shared part
@@ -45,11 +47,20 @@ func (l *loan) take(ctx context.Context, n int64) error {
 			l.from.held.Add(float64(n))
 			return nil
 		}
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := l.wait(ctx, freed); err != nil {
+			return err
 		}
+	}
+}
+
+func (l *loan) wait(ctx context.Context, freed <-chan struct{}) error {
+	l.from.waiting.Add(1)
+	defer l.from.waiting.Add(-1)
+	select {
+	case <-freed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

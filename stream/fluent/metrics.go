@@ -29,9 +29,12 @@ type metrics struct {
 	buffers   prometheus.Gauge
 	limit     prometheus.Gauge
 	storeTime prometheus.Histogram
+
+	certExpiry                prometheus.Gauge
+	certsLoaded, certsRefused prometheus.Counter
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, tls bool) (*metrics, error) {
 	m := &metrics{refused: map[reason]prometheus.Counter{}}
 	var all []prometheus.Collector
 	gauge := func(name, help string) prometheus.Gauge {
@@ -67,6 +70,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9), // 0.1 ms to 6.5 s
 	})
 	all = append(all, m.storeTime)
+	if tls { // a time that is 0 would look like one long past
+		m.certExpiry = gauge("tls_certificate_expiry_timestamp_seconds", "When the certificate of tls:// addresses ends.")
+		reloads := counters("tls_reloads_total", "Changes of the TLS files: loaded, or refused, the old ones staying.", "result")
+		m.certsLoaded, m.certsRefused = reloads.WithLabelValues("loaded"), reloads.WithLabelValues("refused")
+	}
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			return nil, err

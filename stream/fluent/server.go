@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,11 +35,15 @@ type Server struct {
 	warner  *warner
 	budget  *budget
 
-	listeners  []net.Listener
+	secrets *secrets      // of the handshake; nil without
+	certs   *certificates // of TLS; nil without
+
+	listeners  []listener
 	heartbeats []net.PacketConn
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
+	remotes  map[netip.Prefix]int // connections by where they come from
 	lastID   uint64
 	stopping time.Time // not zero: when reading ends
 }
@@ -48,7 +53,7 @@ func New(cfg Config, store Store, reg prometheus.Registerer, log *slog.Logger) (
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMetrics(reg)
+	m, err := newMetrics(reg, cfg.listensTLS())
 	if err != nil {
 		return nil, fmt.Errorf("register fluent metrics: %w", err)
 	}
@@ -56,7 +61,7 @@ func New(cfg Config, store Store, reg prometheus.Registerer, log *slog.Logger) (
 	shared := cfg.TotalBufferBytes - int64(cfg.MaxConnections)*cfg.ownBytes() - cfg.reserveBytes()
 	return &Server{
 		cfg: cfg, store: store, metrics: m, warner: newWarner(log),
-		budget: newBudget(shared, m.buffers), conns: map[*conn]struct{}{},
+		budget: newBudget(shared, m.buffers), conns: map[*conn]struct{}{}, remotes: map[netip.Prefix]int{},
 	}, nil
 }
 
@@ -77,6 +82,9 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, pc := range s.heartbeats {
 		running.Go(func() { s.answerHeartbeats(pc) })
 	}
+	if s.certs != nil {
+		running.Go(func() { s.certs.watch(ctx) })
+	}
 	<-ctx.Done()
 	closing := s.Close()
 	s.drain(time.Now().Add(s.cfg.Drain / 2))
@@ -90,7 +98,7 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // accept takes connections from l until it is closed.
-func (s *Server) accept(ctx, storing context.Context, l net.Listener, running *sync.WaitGroup) {
+func (s *Server) accept(ctx, storing context.Context, l listener, running *sync.WaitGroup) {
 	var pause time.Duration
 	for {
 		nc, err := l.Accept()
@@ -108,11 +116,11 @@ func (s *Server) accept(ctx, storing context.Context, l net.Listener, running *s
 			continue
 		}
 		pause = 0
-		c := s.admit(nc)
+		c, full := s.admit(l, nc)
 		if c == nil {
-			s.metrics.refused[reasonConnections].Inc()
-			s.warner.warn(reasonConnections, "forward connection refused", "listener", l.Addr().String(),
-				"remote", nc.RemoteAddr().String(), "max_connections", s.cfg.MaxConnections)
+			s.metrics.refused[full].Inc()
+			s.warner.warn(full, "forward connection refused", "listener", l.Addr().String(), "remote", nc.RemoteAddr().String(),
+				"max_connections", s.cfg.MaxConnections, "max_connections_per_address", s.cfg.MaxConnectionsPerAddress)
 			nc.Close()
 			continue
 		}
@@ -120,23 +128,54 @@ func (s *Server) accept(ctx, storing context.Context, l net.Listener, running *s
 	}
 }
 
-// admit gives a connection its id and its own memory, or nil if there are too many.
-func (s *Server) admit(nc net.Conn) *conn {
+// admit gives a connection its id and a claim to its own memory, or nil and why
+// there are too many.
+func (s *Server) admit(l listener, nc net.Conn) (*conn, reason) {
+	from, limited := remote(nc)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.conns) == s.cfg.MaxConnections {
-		return nil
+		return nil, reasonConnections
+	}
+	if limited {
+		if s.remotes[from] >= s.cfg.MaxConnectionsPerAddress {
+			return nil, reasonPerAddress
+		}
+		s.remotes[from]++
 	}
 	s.lastID++
 	c := s.newConn(nc, s.lastID)
+	if limited {
+		c.from = from
+	}
+	c.guard(l)
 	s.conns[c] = struct{}{}
 	s.metrics.accepted.Inc()
 	s.metrics.open.Inc()
-	s.metrics.buffers.Add(float64(s.cfg.ownBytes()))
+	s.metrics.buffers.Add(float64(c.claim))
 	if !s.stopping.IsZero() {
 		c.drain(s.stopping) // accepted while drain was going through the others
 	}
-	return c
+	return c, ""
+}
+
+// remote is the address that a connection counts for; not limited for unix sockets
+// and loopback.
+func remote(nc net.Conn) (from netip.Prefix, limited bool) {
+	a, ok := nc.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return from, false
+	}
+	ip := a.AddrPort().Addr().Unmap().WithZone("")
+	if !ip.IsValid() || ip.IsLoopback() {
+		return from, false
+	}
+	bits := 64 // what one IPv6 host has of its own
+	if ip.Is4() {
+		bits = 32
+	}
+	from, err := ip.Prefix(bits)
+	return from, err == nil
 }
 
 func (s *Server) serve(ctx context.Context, c *conn) {
@@ -146,9 +185,14 @@ func (s *Server) serve(ctx context.Context, c *conn) {
 
 	s.mu.Lock()
 	delete(s.conns, c)
+	if c.from.IsValid() {
+		if s.remotes[c.from]--; s.remotes[c.from] == 0 {
+			delete(s.remotes, c.from)
+		}
+	}
 	s.mu.Unlock()
 	s.metrics.open.Dec()
-	s.metrics.buffers.Sub(float64(s.cfg.ownBytes()))
+	s.metrics.buffers.Sub(float64(c.claim))
 	if err == nil {
 		return
 	}
@@ -174,6 +218,6 @@ func (s *Server) cutConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		c.net.Close()
+		c.raw.Close() // below TLS, whose own farewell could block
 	}
 }

@@ -51,7 +51,7 @@ func TestAStopOnABusyMachineReadsWhatAClientSentBeforeItLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer accepted.Close()
-	c := s.admit(&late{TCPConn: accepted, times: 2})
+	c, _ := s.admit(listener{}, &late{TCPConn: accepted, times: 2})
 	c.drain(time.Now().Add(10 * time.Second))
 	if err := c.serve(t.Context()); err != nil {
 		t.Fatal(err)

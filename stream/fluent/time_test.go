@@ -44,19 +44,27 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 // counting is a Store that counts.
 type counting struct {
+	delay time.Duration
+
+	mu             sync.Mutex
 	events, closed int
-	delay          time.Duration
 }
 
 func (c *counting) Store(_ context.Context, _ uint64, reqs []Request) error {
 	time.Sleep(c.delay)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, r := range reqs {
 		c.events += len(r.Events)
 	}
 	return nil
 }
 
-func (c *counting) Closed(uint64) { c.closed++ }
+func (c *counting) Closed(uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed++
+}
 
 // withPipe runs a server with one connection in synthetic time.
 func withPipe(t *testing.T, set func(*Config), test func(t *testing.T, client net.Conn, store *counting, s *Server)) {
@@ -69,7 +77,7 @@ func withPipe(t *testing.T, set func(*Config), test func(t *testing.T, client ne
 			t.Fatal(err)
 		}
 		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
-		s.listeners = []net.Listener{p}
+		s.listeners = []listener{{Listener: p}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx) }()
@@ -253,7 +261,7 @@ func TestTheRestOfARequestMayComeDuringTheDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
-		s.listeners = []net.Listener{p}
+		s.listeners = []listener{{Listener: p}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx) }()
@@ -284,7 +292,7 @@ func TestTheServerOutlivesALackOfFileDescriptors(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &pipes{come: make(chan net.Conn), end: make(chan struct{}), fail: 20}
-		s.listeners = []net.Listener{p}
+		s.listeners = []listener{{Listener: p}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		begin := time.Now()
@@ -315,7 +323,7 @@ func TestWaitingForMemoryEndsWithTheDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &pipes{come: make(chan net.Conn), end: make(chan struct{})}
-		s.listeners = []net.Listener{p}
+		s.listeners = []listener{{Listener: p}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx) }()

@@ -84,6 +84,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("lake memory: %w", err)
 		}
 	}
+	if b.plan.has(partCrowd) {
+		b.log("a crowd")
+		if b.report.Crowd, err = b.crowd(ctx); err != nil {
+			return fmt.Errorf("crowd: %w", err)
+		}
+	}
 	b.report.Targets = b.report.peaks()
 	if b.plan.judged {
 		b.report.Targets = b.report.targets()

@@ -25,6 +25,7 @@ type plan struct {
 	ceilingBytes int64
 	encodeBytes  int64 // of lines of each kind
 	runtime      runtimePlan
+	crowd        crowdPlan
 	judged       bool // long enough for speed and lag to be held against their targets
 }
 
@@ -39,6 +40,8 @@ const (
 	partConsumers = "consumers"
 
 	partLakeMemory = "lake-memory"
+
+	partCrowd = "crowd"
 )
 
 // fullPlan takes some fourteen minutes on two cores. A run of the smallest lines is
@@ -49,9 +52,10 @@ func fullPlan() plan {
 		seed: 1, runs: 3, sizes: []int{500, 4 << 10, 40 << 10},
 		lines:  map[int]int64{500: 800_000, 4 << 10: 100_000, 40 << 10: 10_000},
 		shards: 4, connections: 8, readPasses: 3,
-		parts:   []string{partStages, partSlow, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory},
+		parts:   []string{partStages, partSlow, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory, partCrowd},
 		slowFor: 25 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second, realtimeFor: 30 * time.Second,
 		ceilingBytes: 256 << 20, encodeBytes: 90 << 20, runtime: fullRuntime(), judged: true,
+		crowd: crowdPlan{honest: 700, slow: 200, garbage: 100, lines: 200},
 	}
 }
 
@@ -63,6 +67,7 @@ func quickPlan() plan {
 	p.lines = map[int]int64{500: 20_000, 4 << 10: 4_000, 40 << 10: 400}
 	p.slowFor, p.limitsWarm, p.limitsFor, p.realtimeFor = 4*time.Second, 3*time.Second, 6*time.Second, 3*time.Second
 	p.ceilingBytes, p.encodeBytes, p.runtime = 16<<20, 8<<20, quickRuntime()
+	p.crowd.lines = 20
 	return p
 }
 

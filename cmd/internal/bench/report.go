@@ -27,6 +27,7 @@ type Report struct {
 	Encodes    []*Encode   `json:"encoder,omitempty"`
 	Runtime    *Runtime    `json:"consumer_runtime,omitempty"`
 	LakeMemory *LakeMemory `json:"lake_memory,omitempty"`
+	Crowd      *Crowd      `json:"crowd,omitempty"`
 	Targets    []Target    `json:"targets"`
 	Runs       []Run       `json:"runs"` // what the medians come from
 }

@@ -21,6 +21,7 @@ func (r *Report) print(w io.Writer) {
 	r.printEncodes(w)
 	r.Runtime.print(w)
 	r.LakeMemory.print(w)
+	r.Crowd.print(w)
 	r.printTargets(w)
 }
 

@@ -34,6 +34,7 @@ func (r *Report) targets() (out []Target) {
 	if r.LakeMemory != nil {
 		out = append(out, r.LakeMemory.targets()...)
 	}
+	out = append(out, r.Crowd.targets()...)
 	return append(out, r.peaks()...)
 }
 

@@ -20,6 +20,9 @@ type sample struct {
 	Lake struct {
 		Bucket string `koanf:"bucket"`
 		APIKey string `koanf:"api_key"`
+		// The names of the Forward server's secrets.
+		Passwords     []string `koanf:"passwords"`
+		SharedKeyFile string   `koanf:"shared_key_file"`
 	} `koanf:"lake"`
 	Kinds []struct {
 		Field string `koanf:"field"`
@@ -120,12 +123,12 @@ func TestFaultsSayWhatToChange(t *testing.T) {
 
 func TestWhatPrintsIsReadBackAndSecretsAreMasked(t *testing.T) {
 	c := defaults()
-	c.Lake.APIKey = "1/abc"
+	c.Lake.APIKey, c.Lake.Passwords, c.Lake.SharedKeyFile = "1/abc", []string{"user:abc"}, "/run/key"
 	text, err := Print(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(text, "abc") || !strings.Contains(text, "max_bytes: 1GiB") || !strings.Contains(text, "window: 5m") {
+	if strings.Contains(text, "abc") || !strings.Contains(text, "max_bytes: 1GiB") || !strings.Contains(text, "window: 5m") || !strings.Contains(text, "/run/key") {
 		t.Fatalf("printed:\n%s", text)
 	}
 	again := defaults()

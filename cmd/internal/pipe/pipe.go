@@ -16,10 +16,13 @@ import (
 
 // Config is what a person decides.
 type Config struct {
-	Address string        // of the forwarder: tcp://host:port or unix:///path
+	Address string        // of the forwarder: tcp://host:port, tls://host:port or unix:///path
 	Service string        // of the lines
 	Tag     string        // of the entries
 	Timeout time.Duration // how long no ack may come while lines wait for one
+	// How the forwarder and this side prove who they are.
+	TLS      fluent.ClientTLS
+	Security fluent.ClientSecurity
 }
 
 // DefaultConfig finds a forwarder on this machine.
@@ -52,6 +55,7 @@ func (c Config) Validate() error {
 func (c Config) client() fluent.ClientConfig {
 	cc := fluent.DefaultClientConfig()
 	cc.Address, cc.GiveUp = c.Address, c.Timeout
+	cc.TLS, cc.Security = c.TLS, c.Security
 	return cc
 }
 
