@@ -11,8 +11,9 @@ import (
 const maxDepth = 128
 
 var (
-	errNotObject = errors.New("not a JSON object")
-	errTooDeep   = errors.New("JSON nested deeper than 128")
+	errNotObject    = errors.New("not a JSON object")
+	errNotContainer = errors.New("not a JSON object or list")
+	errTooDeep      = errors.New("JSON nested deeper than 128")
 )
 
 // WalkObject calls fn for every member of the JSON object that line is, in
@@ -100,13 +101,20 @@ func walkMembers(b []byte, i, depth int, value func(key []byte, at int) int) int
 	}
 }
 
-func skipElements(b []byte, i, depth int) int {
+// walkElements goes through the elements of a list from behind its opening bracket, as
+// walkMembers does through members.
+func walkElements(b []byte, i, depth int, value func(at int) int) int {
 	i = skipSpace(b, i)
 	if i < len(b) && b[i] == ']' {
 		return i + 1
 	}
 	for {
-		if i = skipValue(b, i, depth); i < 0 {
+		if value == nil {
+			i = skipValue(b, i, depth)
+		} else {
+			i = value(i)
+		}
+		if i < 0 {
 			return i
 		}
 		if i = skipSpace(b, i); i >= len(b) {
@@ -139,7 +147,7 @@ func skipValue(b []byte, i, depth int) int {
 		if depth >= maxDepth {
 			return tooDeep
 		}
-		return skipElements(b, i+1, depth+1)
+		return walkElements(b, i+1, depth+1, nil)
 	case 't':
 		return skipWord(b, i, "true")
 	case 'f':

@@ -49,6 +49,43 @@ func UnescapeExactly(dst, s []byte) (text []byte, exact bool) {
 	}
 }
 
+// EscapeLen returns how many bytes the escape takes that s begins with, a surrogate
+// pair being one, and how many of the text Unescape makes of it.
+func EscapeLen(s []byte) (raw, text int) {
+	if len(s) < 2 || s[1] != 'u' {
+		return min(len(s), 2), 1
+	}
+	r, rest, _ := codePoint(s[2:])
+	return len(s) - len(rest), utf8.RuneLen(r)
+}
+
+// AppendEscaped appends text as it stands between the quotes of a JSON string. Bytes
+// that are not UTF-8 stay.
+func AppendEscaped(dst, text []byte) []byte {
+	const hex = "0123456789abcdef"
+	for len(text) > 0 {
+		n := plainEnd(text, 0)
+		dst = append(dst, text[:n]...)
+		if n == len(text) {
+			break
+		}
+		switch c := text[n]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		text = text[n+1:]
+	}
+	return dst
+}
+
 // codePoint reads what follows \u: four digits and, for a surrogate pair, the
 // second escape. It is false of half a pair.
 func codePoint(s []byte) (rune, []byte, bool) {

@@ -58,7 +58,7 @@ func (c *Condition) compile(p *paths, fault func(name, format string, args ...an
 	for i, name := range c.Kinds {
 		k := slices.Index(kindNames, name)
 		if k < 0 {
-			fault(fmt.Sprintf("kinds[%d]", i), "%q must be %s%s", name, strings.Join(kindNames, ", "), didYouMean(name, kindNames))
+			fault(fmt.Sprintf("kinds[%d]", i), "%q must be %s%s", name, strings.Join(kindNames, ", "), DidYouMean(name, kindNames))
 			continue
 		}
 		out.kinds |= 1 << (int(schema.KindRaw) + k)
@@ -111,14 +111,8 @@ func compileGlobs(name string, texts []string, stars bool, fault func(name, form
 
 // meets says whether an event is meant. It looks into the line last.
 func (c *condition) meets(l *look) bool {
-	if c.kinds != 0 && c.kinds&(1<<l.of.Kind) == 0 {
+	if !c.ofKind(l) || !c.ofService(l) {
 		return false
-	}
-	if len(c.services) > 0 {
-		var buf [128]byte // what schema's rules let a name have
-		if !anyMatches(c.services, append(buf[:0], l.of.Service...)) {
-			return false
-		}
 	}
 	if c.levels != 0 && !c.levels.has(l.level()) {
 		return false
@@ -129,6 +123,16 @@ func (c *condition) meets(l *look) bool {
 		}
 	}
 	return true
+}
+
+func (c *condition) ofKind(l *look) bool { return c.kinds == 0 || c.kinds&(1<<l.of.Kind) != 0 }
+
+func (c *condition) ofService(l *look) bool {
+	if len(c.services) == 0 {
+		return true
+	}
+	var buf [128]byte // what schema's rules let a name have
+	return anyMatches(c.services, append(buf[:0], l.of.Service...))
 }
 
 func (f *field) meets(l *look) bool {

@@ -16,8 +16,7 @@ type Filter struct {
 // rule lets a part of the events that meet its condition go on.
 type rule struct {
 	condition
-	odds odds
-	key  []int // paths
+	Sampling
 }
 
 // Subject is an event as rules see it.

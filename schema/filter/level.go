@@ -39,7 +39,7 @@ func ParseLevel(text string) (Level, error) {
 	if l := levelOf([]byte(text), false); l != None {
 		return l, nil
 	}
-	return None, fmt.Errorf("%q is no level: %s%s", text, strings.Join(levelNames[:], ", "), didYouMean(strings.ToUpper(text), levelNames[:]))
+	return None, fmt.Errorf("%q is no level: %s%s", text, strings.Join(levelNames[:], ", "), DidYouMean(strings.ToUpper(text), levelNames[:]))
 }
 
 // maxLevel bounds what passes for a level.

@@ -14,6 +14,8 @@ type look struct {
 	r  *reading // nil: not yet
 	at Level    // once known
 	ok bool     // at is known
+
+	also schema.DeepVisitor // shares the walk, unless nil
 }
 
 // lookout is what looks share.
@@ -28,6 +30,8 @@ type reading struct {
 	objects []*object
 	name    []byte // unescaped
 	scratch []byte // the text asked for last
+	shared  shared
+	broken  bool // the line is no object
 }
 
 // done ends the look.
@@ -59,10 +63,21 @@ func (l *look) read() bool {
 	}
 	l.r = r
 	r.objects = append(r.objects[:0], &l.in.root)
-	if schema.WalkTree(l.of.Event.Line, r) != nil {
+	r.broken = r.walk(l.of.Event.Line, l.also) != nil
+	if r.broken {
 		clear(r.found) // half a line's fields are not those of an object
 	}
 	return true
+}
+
+func (r *reading) walk(line []byte, also schema.DeepVisitor) error {
+	if also == nil {
+		return schema.WalkTree(line, r)
+	}
+	r.shared = shared{r: r, also: also}
+	err := schema.WalkDeep(line, &r.shared)
+	r.shared = shared{}
+	return err
 }
 
 // Member implements schema.TreeVisitor.

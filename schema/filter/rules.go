@@ -69,23 +69,14 @@ func (r Rules) Compile() (*Filter, error) {
 	fault := func(name, format string, args ...any) {
 		faults = append(faults, fmt.Errorf(name+": "+format, args...))
 	}
-	if len(r.LevelPaths) > maxLevelPaths {
-		fault("level_paths", "has %d entries, at most %d", len(r.LevelPaths), maxLevelPaths)
-	}
-	for i, text := range r.LevelPaths {
-		path, err := f.add(text)
-		if err != nil {
-			fault(fmt.Sprintf("level_paths[%d]", i), "%w", err)
-		}
-		f.levels = append(f.levels, levelPath{path, isTelemetry(text)})
-	}
+	f.SetLevels(r.LevelPaths, fault)
 	if len(r.Rules) > maxRules {
 		fault("rules", "has %d entries, at most %d", len(r.Rules), maxRules)
 	}
 	for i := range r.Rules {
 		rule := &r.Rules[i]
 		under := func(name, format string, args ...any) { fault(fmt.Sprintf("rules[%d].%s", i, name), format, args...) }
-		f.rules = append(f.rules, rule.compile(&f.paths, under))
+		f.rules = append(f.rules, rule.compile(&f.lookout, under))
 		name := rule.Name
 		if name == "" {
 			name = fmt.Sprint(i)
@@ -102,8 +93,8 @@ func (r Rules) Compile() (*Filter, error) {
 	return f, nil
 }
 
-func (r *Rule) compile(p *paths, fault func(name, format string, args ...any)) rule {
-	out := rule{condition: r.Condition.compile(p, fault)}
+func (r *Rule) compile(o *lookout, fault Fault) rule {
+	out := rule{condition: r.Condition.compile(&o.paths, fault)}
 	if len(r.Name) > maxName || !utf8.ValidString(r.Name) {
 		fault("name", "%q must be UTF-8 of at most %d bytes", r.Name[:min(len(r.Name), maxName)], maxName)
 	}
@@ -112,12 +103,9 @@ func (r *Rule) compile(p *paths, fault func(name, format string, args ...any)) r
 		out.odds = oddsOf(1)
 	case Exclude:
 	case Sample:
-		out.odds = oddsOf(r.Rate)
-		if !(r.Rate >= 0 && r.Rate <= 1) {
-			fault("rate", "%v must be from 0 to 1", r.Rate)
-		}
+		out.Sampling = o.Sampling(r.Rate, r.Key, fault)
 	default:
-		fault("action", "%q must be %s%s", r.Action, strings.Join(actions, ", "), didYouMean(r.Action, actions))
+		fault("action", "%q must be %s%s", r.Action, strings.Join(actions, ", "), DidYouMean(r.Action, actions))
 		return out
 	}
 	if r.Action != Sample && r.Rate != 0 {
@@ -126,21 +114,11 @@ func (r *Rule) compile(p *paths, fault func(name, format string, args ...any)) r
 	if r.Action != Sample && len(r.Key) > 0 {
 		fault("key", "is for the action sample alone")
 	}
-	if len(r.Key) > maxKeys {
-		fault("key", "has %d entries, at most %d", len(r.Key), maxKeys)
-	}
-	for i, text := range r.Key {
-		path, err := p.add(text)
-		if err != nil {
-			fault(fmt.Sprintf("key[%d]", i), "%w", err)
-		}
-		out.key = append(out.key, path)
-	}
 	return out
 }
 
-// didYouMean names the word that differs from text in two letters at most.
-func didYouMean(text string, words []string) string {
+// DidYouMean names the word that differs from text in two letters at most.
+func DidYouMean(text string, words []string) string {
 	best, least := "", 3
 	for _, w := range words {
 		if d := distance(text, w); d < least && d < len(w) {

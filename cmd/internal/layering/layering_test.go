@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"schema":           {},
 	"schema/columns":   {"schema"},
 	"schema/filter":    {"schema", "schema/columns"},
+	"schema/edit":      {"schema", "schema/columns", "schema/filter"},
 	"stream":           {"schema"},
 	"stream/fluent":    {"schema"},
 	"stream/spool":     {"schema"},
