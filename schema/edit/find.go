@@ -85,32 +85,39 @@ func isDigit(c byte) bool { return c-'0' <= 9 }
 // findEmails looks to both sides of each @ or %40.
 func findEmails(found []place, text []byte) []place {
 	floor := 0 // no address begins before it: what lies there was looked at
-	for i := 0; i < len(text); {
-		n := bytes.IndexAny(text[i:], "@%")
-		if n < 0 {
-			return found
-		}
-		at := i + n
-		sign := 1
-		if text[at] == '%' {
-			if !bytes.HasPrefix(text[at:], []byte("%40")) {
-				i = at + 1
-				continue
-			}
-			sign = len("%40")
+	plain, coded := after(text, 0, "@"), after(text, 0, "%40")
+	for plain < len(text) || coded < len(text) {
+		at, from := plain, plain+len("@")
+		if coded < plain {
+			at, from = coded, coded+len("%40")
 		}
 		start := at
 		for start > floor && isLocal(text[start-1]) {
 			start--
 		}
-		end := domainEnd(text, at+sign)
-		i, floor = at+sign, at+sign
+		end := domainEnd(text, from)
 		if start < at && end > 0 {
 			found = append(found, place{start, end})
-			i, floor = end, end
+			from = end
+		}
+		floor = from
+		if plain < from {
+			plain = after(text, from, "@")
+		}
+		if coded < from {
+			coded = after(text, from, "%40")
 		}
 	}
 	return found
+}
+
+// after is the first place of sign from i on, the end if there is none.
+func after(text []byte, i int, sign string) int {
+	n := bytes.Index(text[i:], []byte(sign))
+	if n < 0 {
+		return len(text)
+	}
+	return i + n
 }
 
 func isLocal(c byte) bool {

@@ -34,8 +34,9 @@ type target struct {
 
 // frame is an object or a list that the walk is in.
 type frame struct {
-	from, to int // states
-	target   int // -1: none
+	from, to int    // states
+	target   int    // -1: none
+	lengths  uint64 // bit min(n, 63): a name of n bytes may be meant
 }
 
 // edit replaces text[start:end] by out[from:to].
@@ -61,22 +62,33 @@ func (l *layer) release() {
 // expect prepares for walking the text, at states.
 func (l *layer) expect(states []state) {
 	l.states = append(l.states[:0], states...)
-	l.frames = append(l.frames[:0], frame{0, len(states), -1})
+	l.frames = append(l.frames[:0], frame{0, len(states), -1, l.e.lengths(states)})
 }
 
 // step notes at the ends of states and hits what the member of a key is.
 func (l *layer) step(key []byte) (states, hits int) {
 	states, hits = len(l.states), len(l.hits)
 	f := &l.frames[len(l.frames)-1]
-	if key != nil && bytes.IndexByte(key, '\\') >= 0 {
-		l.name = schema.Unescape(l.name[:0], key)
-		key = l.name
-		if key == nil {
-			key = []byte{}
+	if key != nil {
+		switch escaped, dotted := odd(key); {
+		case escaped:
+			l.name = append(schema.Unescape(l.name[:0], key), 0)
+			key = l.name[:len(l.name)-1]
+		case !dotted && f.lengths&(1<<min(len(key), 63)) == 0:
+			return states, hits
 		}
 	}
 	l.states, l.hits = l.e.step(l.states, l.hits, l.states[f.from:f.to], key)
 	return states, hits
+}
+
+// odd says what is in a key beside letters.
+func odd(key []byte) (escaped, dotted bool) {
+	for _, c := range key {
+		escaped = escaped || c == '\\'
+		dotted = dotted || c == '.'
+	}
+	return escaped, dotted
 }
 
 // Enter implements schema.DeepVisitor.
@@ -86,7 +98,7 @@ func (l *layer) Enter(key []byte, _ byte) bool {
 		l.hits = l.hits[:hits]
 		return false
 	}
-	f := frame{states, len(l.states), -1}
+	f := frame{states, len(l.states), -1, l.e.lengths(l.states[states:])}
 	if slices.ContainsFunc(l.hits[hits:], l.wholly) {
 		f.target = len(l.targets)
 		l.targets = append(l.targets, target{hitFrom: hits, hitTo: len(l.hits)})

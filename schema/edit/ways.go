@@ -141,3 +141,15 @@ func push[T comparable](list []T, begin int, one T) []T {
 	}
 	return append(list, one)
 }
+
+// lengths are those of the names that mean something at states, see frame.
+func (e *Editor) lengths(states []state) (lengths uint64) {
+	for _, s := range states {
+		w := &e.ways[s.way]
+		if int(s.at) == len(w.segments) || w.segments[s.at].any || w.segments[s.at].stars != nil {
+			return ^uint64(0)
+		}
+		lengths |= 1 << min(len(w.segments[s.at].text), 63)
+	}
+	return lengths
+}
