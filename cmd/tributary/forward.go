@@ -17,18 +17,19 @@ func newForward() *cobra.Command {
 		"spool":  {"forward.spool.dir", "directory of the spool"},
 	})
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := f.load(app.Defaults())
+		again := f.again(app.Defaults, (*app.Settings).CheckForward)
+		s, err := again()
 		if err != nil {
 			return err
 		}
-		if err := s.CheckForward(); err != nil {
-			return err
-		}
-		return app.Execute(cmd.Context(), s, forwardOptions())
+		return app.Execute(cmd.Context(), s, forwardOptions(again))
 	}
 	return cmd
 }
 
-func forwardOptions() fx.Option {
-	return fx.Options(app.AWS, app.LimitMemory(app.ForwarderMemory), fx.Provide(app.NewForwarder), fx.Invoke(app.CheckStream, app.RunAdmin, app.RunForwarder))
+func forwardOptions(again app.Again) fx.Option {
+	return fx.Options(
+		app.AWS, app.LimitMemory(app.ForwarderMemory), fx.Supply(again), fx.Provide(app.NewForwarder, app.NewReloader),
+		fx.Invoke(app.CheckStream, app.RunAdmin, app.RunForwarder),
+	)
 }

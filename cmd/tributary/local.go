@@ -23,7 +23,11 @@ func newLocal() *cobra.Command {
 	cmd.Flags().Lookup("demo").NoOptDefVal = "true"
 	endpoints := cmd.Flags().Bool("endpoints-only", false, "run only the endpoints, for forwarders and consumers in processes of their own")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		s, err := f.load(app.LocalDefaults())
+		again := f.again(app.LocalDefaults, (*app.Settings).CheckLocal)
+		if *endpoints {
+			again = f.again(app.LocalDefaults, (*app.Settings).CheckEndpoints)
+		}
+		s, err := again()
 		if err != nil {
 			return err
 		}
@@ -34,15 +38,9 @@ func newLocal() *cobra.Command {
 			return app.Faultf("--demo feeds the forwarder, and with --endpoints-only there is none: leave one of them out")
 		}
 		if *endpoints {
-			if err := s.CheckEndpoints(); err != nil {
-				return err
-			}
 			return app.Execute(cmd.Context(), s, endpointOptions())
 		}
-		if err := s.CheckLocal(); err != nil {
-			return err
-		}
-		return app.Execute(cmd.Context(), s, localOptions())
+		return app.Execute(cmd.Context(), s, localOptions(again))
 	}
 	return cmd
 }
@@ -50,10 +48,10 @@ func newLocal() *cobra.Command {
 // localOptions start the endpoints first, the forwarder and what feeds it last, so
 // that they stop the other way round: lines into the stream, the stream into its
 // destinations, then the endpoints.
-func localOptions() fx.Option {
+func localOptions(again app.Again) fx.Option {
 	return fx.Options(
 		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory, app.RealtimeMemory, app.TreasureDataMemory),
-		fx.Provide(app.NewForwarder, app.NewLakeGroup, app.NewRealtimeGroup, app.NewTreasureDataGroup),
+		fx.Supply(again), fx.Provide(app.NewReloader, app.NewForwarder, app.NewLakeGroup, app.NewRealtimeGroup, app.NewTreasureDataGroup),
 		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.RunRealtime, app.RunTreasureData, app.Settle, app.RunForwarder, app.Greet, app.RunDemo),
 	)
 }

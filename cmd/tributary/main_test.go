@@ -20,7 +20,7 @@ import (
 
 func TestEveryCommandIsWired(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	for name, opts := range map[string]fx.Option{"forward": forwardOptions(), "consume lake": lakeOptions(), "local": localOptions()} {
+	for name, opts := range map[string]fx.Option{"forward": forwardOptions(nil), "consume lake": lakeOptions(), "local": localOptions(nil)} {
 		if err := fx.ValidateApp(app.Base(app.LocalDefaults(), log), opts); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

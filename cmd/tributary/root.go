@@ -94,3 +94,14 @@ func (f *flags) load(defaults *app.Settings) (*app.Settings, error) {
 	}
 	return app.Load(defaults, f.file, set)
 }
+
+// again loads over defaults and checks, now and when it is called again.
+func (f *flags) again(defaults func() *app.Settings, check func(*app.Settings) error) app.Again {
+	return func() (*app.Settings, error) {
+		s, err := f.load(defaults())
+		if err != nil {
+			return nil, err
+		}
+		return s, check(s)
+	}
+}

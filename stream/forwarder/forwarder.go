@@ -31,39 +31,38 @@ type publisher interface {
 // Forwarder receives lines on this instance and publishes them. Make one with New
 // and Run it once.
 type Forwarder struct {
-	cfg        Config
-	serverCfg  fluent.Config
-	spoolCfg   spool.Config
-	classifier *schema.Classifier
-	out        publisher
-	reg        prometheus.Registerer
-	metrics    *metrics
-	log        *slog.Logger
-	listening  chan struct{}
-	addrs      []net.Addr
+	cfg       Config
+	serverCfg fluent.Config
+	spoolCfg  spool.Config
+	rules     atomic.Pointer[Rules]
+	out       publisher
+	reg       prometheus.Registerer
+	metrics   *metrics
+	log       *slog.Logger
+	listening chan struct{}
+	addrs     []net.Addr
 }
 
 // New checks the configuration; it opens nothing.
-func New(cfg Config, server fluent.Config, sp spool.Config, rules schema.Rules, out publisher, reg prometheus.Registerer, log *slog.Logger) (*Forwarder, error) {
+func New(cfg Config, server fluent.Config, sp spool.Config, rules *Rules, out publisher, reg prometheus.Registerer, log *slog.Logger) (*Forwarder, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if need := 2 * max(server.MaxRequestBytes, server.MaxDecompressedBytes); sp.PendingBytes < need {
 		return nil, fmt.Errorf("spool.pending_bytes is %d, want at least %d: twice the largest request of the server", sp.PendingBytes, need)
 	}
-	classifier, err := rules.Compile()
-	if err != nil {
-		return nil, err
-	}
 	if cfg.Host == "" {
+		var err error
 		if cfg.Host, err = os.Hostname(); err != nil {
 			return nil, fmt.Errorf("find the host name: %w", err)
 		}
 	}
-	return &Forwarder{
-		cfg: cfg, serverCfg: server, spoolCfg: sp, classifier: classifier, out: out,
+	f := &Forwarder{
+		cfg: cfg, serverCfg: server, spoolCfg: sp, out: out,
 		reg: reg, metrics: newMetrics(reg), log: log, listening: make(chan struct{}),
-	}, nil
+	}
+	f.SetRules(rules)
+	return f, nil
 }
 
 // Listening is closed when the forwarder accepts connections at Addrs.

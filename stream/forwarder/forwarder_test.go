@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tributary/schema"
+	"tributary/schema/edit"
 	"tributary/stream"
 	"tributary/stream/fluent"
 	"tributary/stream/spool"
@@ -96,13 +97,14 @@ func (s *shelf) lines() map[string]int {
 
 // station is a forwarder in a directory, which can be stopped and started again.
 type station struct {
-	t    *testing.T
-	dir  string
-	cfg  Config
-	out  *shelf
-	reg  *prometheus.Registry
-	f    *Forwarder
-	stop func() error
+	t     *testing.T
+	dir   string
+	cfg   Config
+	edits []edit.Rule
+	out   *shelf
+	reg   *prometheus.Registry
+	f     *Forwarder
+	stop  func() error
 }
 
 func newStation(t *testing.T) *station {
@@ -110,6 +112,21 @@ func newStation(t *testing.T) *station {
 	cfg.Linger, cfg.ListenGrace, cfg.DrainTimeout = 20*time.Millisecond, 0, 5*time.Second
 	cfg.PartialTimeout, cfg.Host = 200*time.Millisecond, "instance-1"
 	return &station{t: t, dir: t.TempDir(), cfg: cfg, out: newShelf()}
+}
+
+func (s *station) rules(edits ...edit.Rule) *Rules {
+	s.t.Helper()
+	classifier, err := schema.DefaultRules().Compile()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	all := edit.DefaultRules()
+	all.Rules = edits
+	editor, err := all.Compile()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return NewRules(classifier, editor)
 }
 
 func (s *station) start() string {
@@ -120,7 +137,7 @@ func (s *station) start() string {
 	server.Listen = []string{"tcp://127.0.0.1:0"}
 	server.UDPHeartbeat = false
 	s.reg = prometheus.NewRegistry()
-	f, err := New(s.cfg, server, sp, schema.DefaultRules(), s.out, s.reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	f, err := New(s.cfg, server, sp, s.rules(s.edits...), s.out, s.reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -366,7 +383,7 @@ func TestASecondForwarderOnTheSameSpoolIsRefused(t *testing.T) {
 	sp.Dir = s.dir
 	server := fluent.DefaultConfig()
 	server.Listen = []string{"tcp://127.0.0.1:0"}
-	second, err := New(s.cfg, server, sp, schema.DefaultRules(), s.out, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	second, err := New(s.cfg, server, sp, s.rules(), s.out, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

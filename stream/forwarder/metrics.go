@@ -1,12 +1,17 @@
 package forwarder
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tributary/schema/edit"
+)
 
 type metrics struct {
 	received, lines, lineBytes, events, incomplete   prometheus.Counter
 	records, recordBytes, refused, cutLines          prometheus.Counter
 	unreadable, labelsDropped                        prometheus.Counter
 	queued, openLines, openBytes, lanes, spoolBehind prometheus.Gauge
+	ruleEvents, ruleBytes                            *prometheus.CounterVec // by rule, action, result
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -20,7 +25,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reg.MustRegister(g)
 		return g
 	}
+	byRule := func(name, help string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_forwarder_" + name, Help: help}, []string{"rule", "action", "result"})
+		reg.MustRegister(c)
+		return c
+	}
 	return &metrics{
+		ruleEvents:    byRule("rule_events_total", "Events that a rule dropped, kept, masked, truncated or, unparsed, masked in whole."),
+		ruleBytes:     byRule("rule_bytes_total", "Bytes of lines that a rule dropped or kept, of values that it masked, and that it cut off."),
 		received:      counter("received_total", "Forward events made durable, pieces of cut lines each for itself."),
 		lines:         counter("lines_total", "Lines after rejoining."),
 		lineBytes:     counter("line_bytes_total", "Bytes of lines after rejoining."),
@@ -38,4 +50,42 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		lanes:         gauge("lanes", "Open lanes."),
 		spoolBehind:   gauge("undone_entries", "Spool entries read and not yet stored in the stream."),
 	}
+}
+
+// ruleCounter counts what one rule does.
+type ruleCounter struct {
+	dropped, kept counted
+	changed       [3]counted // by edit.What
+}
+
+// counted counts events and their bytes.
+type counted struct{ events, bytes prometheus.Counter }
+
+func (c counted) add(bytes int64) {
+	c.events.Inc()
+	c.bytes.Add(float64(bytes))
+}
+
+// rules makes the counters of rules, those that cannot count aside.
+func (m *metrics) rules(names, actions []string) []ruleCounter {
+	out := make([]ruleCounter, len(names))
+	for i, name := range names {
+		of := func(result string) counted {
+			labels := []string{name, actions[i], result}
+			return counted{m.ruleEvents.WithLabelValues(labels...), m.ruleBytes.WithLabelValues(labels...)}
+		}
+		switch actions[i] {
+		case edit.Keep:
+			out[i].kept = of("kept")
+		case edit.Drop:
+			out[i].dropped = of("dropped")
+		case edit.Sample:
+			out[i].kept, out[i].dropped = of("kept"), of("dropped")
+		case edit.Truncate:
+			out[i].changed[edit.Truncated] = of(edit.Truncated.String())
+		case edit.Mask:
+			out[i].changed[edit.Masked], out[i].changed[edit.Unparsed] = of(edit.Masked.String()), of(edit.Unparsed.String())
+		}
+	}
+	return out
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"tributary/schema"
+	"tributary/schema/edit"
+	"tributary/schema/filter"
 	"tributary/stream/spool"
 )
 
@@ -27,6 +29,12 @@ type pump struct {
 	arena    []byte
 	current  schema.Epoch // of the entries being read
 	lastTick time.Time
+
+	work     edit.Work
+	event    schema.Event // being edited
+	subject  filter.Subject
+	counted  *Rules        // whose counters are
+	counters []ruleCounter // by rule
 }
 
 func (p *pump) loop(ctx context.Context) error {
@@ -166,10 +174,11 @@ func (p *pump) lineKey() (key string, cut bool) {
 	return "", false
 }
 
-// emit classifies a whole line and puts it on the lane of item, under item's
+// emit classifies and edits a whole line and puts it on the lane of item, under item's
 // offset: the entry that completed it.
 func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
-	v := p.f.classifier.Classify(line.line, line.origin, line.time, line.received)
+	rules := p.f.rules.Load()
+	v := rules.Classify(line.line, line.origin, line.time, line.received)
 	origin := line.origin
 	if v.Service != "" {
 		origin = p.origins.withService(origin, v.Service)
@@ -179,13 +188,17 @@ func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
 	}
 	p.f.metrics.lines.Inc()
 	p.f.metrics.lineBytes.Add(float64(len(line.line)))
+	event := schema.Event{Time: v.Time, Kind: v.Kind, Flags: line.flags, Origin: origin, Line: line.line, Offset: item.Offset}
 	l := p.f.lane(item.Epoch, item.Lane)
-	return l.put(ctx, queued{
-		event: schema.Event{
-			Time: v.Time, Kind: v.Kind, Flags: line.flags, Origin: origin, Line: line.line, Offset: item.Offset,
-		},
-		indexes: line.indexes,
-	})
+	if rules.Edits() {
+		var goesOn bool
+		if event.Line, goesOn = p.edit(rules, item.Epoch, item.Lane, event); !goesOn {
+			l.raw.Add(int64(len(line.line)))
+			p.f.tracker.done(line.indexes...) // nothing is to be stored
+			return nil
+		}
+	}
+	return l.put(ctx, queued{event: event, indexes: line.indexes})
 }
 
 // unreadable keeps an entry that this version cannot take apart: the spool has

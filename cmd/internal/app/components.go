@@ -46,7 +46,11 @@ func NewForwarder(s *Settings, k *kinesis.Client, reg prometheus.Registerer, log
 	if err != nil {
 		return nil, err
 	}
-	return forwarder.New(s.Forward.Config, s.Forward.Server, s.Forward.Spool, s.Rules, producer, reg, log)
+	rules, err := s.LineRules()
+	if err != nil {
+		return nil, err
+	}
+	return forwarder.New(s.Forward.Config, s.Forward.Server, s.Forward.Spool, rules, producer, reg, log)
 }
 
 // RunForwarder runs it.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -76,9 +78,13 @@ func Execute(ctx context.Context, s *Settings, opts fx.Option) error {
 	if err != nil {
 		return err
 	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	var outcome *Outcome
 	var reg *prometheus.Registry
-	app := fx.New(Base(s, log), opts, fx.Populate(&outcome, &reg))
+	var reload onHangup
+	app := fx.New(Base(s, log), opts, fx.Populate(&outcome, &reg), fx.Invoke(func(h onHangup) { reload = h }))
 	if err := app.Err(); err != nil {
 		// Constructors do no I/O: what they refuse is the configuration.
 		return Fault{dig.RootCause(err)}
@@ -98,10 +104,19 @@ func Execute(ctx context.Context, s *Settings, opts fx.Option) error {
 		go func() { defer close(done); _ = progress.Run(drawing, reg) }()
 		stopDrawing = func() { stop(); <-done }
 	}
-	select {
-	case <-ctx.Done():
-		log.Info("stopping, a second signal ends at once")
-	case <-app.Wait():
+	for running := true; running; {
+		select {
+		case <-ctx.Done():
+			log.Info("stopping, a second signal ends at once")
+			running = false
+		case <-app.Wait():
+			running = false
+		case <-hangups:
+			// Closing the terminal sends the same signal.
+			if running = !terminal || term.IsTerminal(int(os.Stderr.Fd())); running {
+				reload.handle(log)
+			}
+		}
 	}
 	stopping, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), app.StopTimeout())
 	defer cancelStop()

@@ -12,6 +12,7 @@ import (
 	"tributary/consumers"
 	"tributary/deploy/local"
 	"tributary/schema"
+	"tributary/schema/edit"
 	"tributary/sinks/cloudwatch"
 	"tributary/sinks/lake"
 	"tributary/sinks/objects"
@@ -49,6 +50,7 @@ type ForwardSettings struct {
 	forwarder.Config `koanf:",squash"`
 	Server           fluent.Config `koanf:"server"`
 	Spool            spool.Config  `koanf:"spool"`
+	Edits            edit.Rules    `koanf:",squash"`
 }
 
 // LakeSettings are the lake and the group that fills it.
@@ -93,7 +95,7 @@ func Defaults() *Settings {
 		Admin:        AdminConfig{Listen: "127.0.0.1:8080"},
 		Stream:       StreamSettings{Ref: stream.Ref{Name: "tributary"}, Producer: stream.DefaultProducerConfig()},
 		Rules:        schema.DefaultRules(),
-		Forward:      ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig()},
+		Forward:      ForwardSettings{Config: forwarder.DefaultConfig(), Server: fluent.DefaultConfig(), Spool: spool.DefaultConfig(), Edits: edit.DefaultRules()},
 		Lake:         LakeSettings{Config: lake.DefaultConfig(), GroupSettings: defaultGroup("tributary-lake")},
 		Realtime:     RealtimeSettings{Config: cloudwatch.DefaultConfig(), GroupSettings: defaultGroup("tributary-realtime")},
 		TreasureData: TreasureDataSettings{Config: treasuredata.DefaultConfig(), GroupSettings: defaultGroup("tributary-treasuredata")},
@@ -227,10 +229,40 @@ func (s *Settings) checkCommon() error {
 }
 
 func (s *Settings) checkForward() error {
+	_, edits := s.editor()
 	return errors.Join(
 		faults("stream.producer", s.Stream.Producer.Validate()), faults("forward", s.Forward.Config.Validate()),
-		faults("forward.server", s.Forward.Server.Validate()), faults("forward.spool", s.Forward.Spool.Validate()),
+		faults("forward.server", s.Forward.Server.Validate()), faults("forward.spool", s.Forward.Spool.Validate()), edits,
 	)
+}
+
+// LineRules are what the forwarder does to lines.
+func (s *Settings) LineRules() (*forwarder.Rules, error) {
+	classifier, err := s.Rules.Compile()
+	editor, edits := s.editor()
+	if err := errors.Join(faults("rules", err), edits); err != nil {
+		return nil, err
+	}
+	return forwarder.NewRules(classifier, editor), nil
+}
+
+// editor compiles the forwarder's own rules, with the secret out of its file.
+func (s *Settings) editor() (*edit.Editor, error) {
+	rules := s.Forward.Edits
+	if rules.HashSecretFile != "" {
+		if rules.HashSecret != "" {
+			return nil, Faultf("forward.hash_secret is set, and so is forward.hash_secret_file: leave one of them out")
+		}
+		text, err := os.ReadFile(rules.HashSecretFile)
+		if err != nil {
+			return nil, Faultf("forward.hash_secret_file: %w", err)
+		}
+		if rules.HashSecret = strings.TrimSpace(string(text)); rules.HashSecret == "" {
+			return nil, Faultf("forward.hash_secret_file: %s is empty", rules.HashSecretFile)
+		}
+	}
+	editor, err := rules.Compile()
+	return editor, faults("forward", err)
 }
 
 // CheckStored tells what is wrong for commands that look at what lies in the bucket.

@@ -115,7 +115,9 @@ func startStation(t *testing.T, dir string, cfg forwarder.Config, allow func(sch
 	socket := filepath.Join(t.TempDir(), "s")
 	server.Listen = []string{"unix://" + socket}
 	s := &station{t: t, out: &shelf{allow: allow, decoder: schema.NewDecoder(), changed: make(chan struct{}, 1)}}
-	f, err := forwarder.New(cfg, server, spoolConfig(dir), rules("AUDIT"), s.out, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	classifier, err := rules("AUDIT").Compile()
+	must(t, err)
+	f, err := forwarder.New(cfg, server, spoolConfig(dir), forwarder.NewRules(classifier, nil), s.out, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

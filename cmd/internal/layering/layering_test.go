@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"stream":           {"schema"},
 	"stream/fluent":    {"schema"},
 	"stream/spool":     {"schema"},
-	"stream/forwarder": {"schema", "stream", "stream/fluent", "stream/spool"},
+	"stream/forwarder": {"schema", "schema/edit", "schema/filter", "stream", "stream/fluent", "stream/spool"},
 	"consumers":        {"schema", "stream", "consumers/lease"},
 	"consumers/lease":  {"schema", "stream"},
 	"sinks":            {"schema", "schema/columns", "schema/filter", "stream"},
@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"sinks/cloudwatch": {"schema", "schema/filter", "stream", "sinks/rejects"},
 
 	"sinks/treasuredata": {"schema", "stream", "sinks/held", "sinks/rejects"},
-	"cmd":                {"schema", "schema/columns", "schema/filter", "stream", "consumers", "sinks", "cmd", "deploy/local"},
+	"cmd":                {"schema", "schema/columns", "schema/edit", "schema/filter", "stream", "consumers", "sinks", "cmd", "deploy/local"},
 	"deploy/local":       {"deploy/local"},
 }
 
