@@ -32,7 +32,7 @@
 // of the text under the secret, so that equal values stay equal. The text of a number, true
 // or false is as it is written, that of an object or a list too, spaces included. A null
 // stays. Where rules mask one value in different ways stars win over the hash, and that
-// over last characters. A value inside of a masked one goes with it.
+// over last characters. A value inside of one that is masked goes with it.
 //
 // Presets and patterns mask what they find in texts and numbers, at the rule's paths and
 // below, or without paths in all of the line, also one that is no JSON; in a number they

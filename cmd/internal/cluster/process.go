@@ -198,6 +198,9 @@ func (p *Process) Freeze() error {
 // Thaw is SIGCONT.
 func (p *Process) Thaw() error { return p.signal(syscall.SIGCONT) }
 
+// Hangup is SIGHUP.
+func (p *Process) Hangup() error { return p.signal(syscall.SIGHUP) }
+
 func (p *Process) signal(s os.Signal) error {
 	l := p.latest()
 	if l == nil {
