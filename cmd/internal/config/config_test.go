@@ -140,3 +140,16 @@ func TestWhatPrintsIsReadBackAndSecretsAreMasked(t *testing.T) {
 		t.Fatalf("read back %d", again.Forward.Spool.MaxBytes)
 	}
 }
+
+func TestChangedKeysAreNamed(t *testing.T) {
+	a, b := defaults(), defaults()
+	if got := Changed(a, b); len(got) != 0 {
+		t.Fatalf("got %v", got)
+	}
+	b.Forward.Listen = append(b.Forward.Listen, "unix:///x")
+	b.Forward.Spool.Window++
+	b.Lake.APIKey = "x"
+	if got := strings.Join(Changed(a, b), " "); got != "forward.listen forward.spool.window lake.api_key" {
+		t.Fatalf("got %s", got)
+	}
+}
