@@ -68,6 +68,8 @@ func TestMasksTakeTheValueAndNothingElse(t *testing.T) {
 		"two stars within a name":                     {mask("h.x-*-id*"), `{"h":{"x-a-id":"1","x-b-idem":2,"x-id":3}}`, `{"h":{"x-a-id":"***","x-b-idem":"***","x-id":3}}`},
 		"a star for a name":                           {mask("user.*"), `{"user":{"a":1,"b":{"c":2}},"x":{"a":1}}`, `{"user":{"a":"***","b":"***"},"x":{"a":1}}`},
 		"a name anywhere":                             {mask("**.password"), `{"password":"a","x":{"y":[{"password":{"z":1}}]},"passwords":1}`, `{"password":"***","x":{"y":[{"password":"***"}]},"passwords":1}`},
+		"a name within one that is masked":            {mask("**.e"), `{"e":{"e":1,"x":2},"y":{"e":[{"e":3}]},"z":1}`, `{"e":"***","y":{"e":"***"},"z":1}`},
+		"texts of several objects":                    {mask("a.b.c", "z.y.w"), `{"a":{"b":"{\"c\":1,\"w\":1}"},"z":{"y":{"w":2,"c":2}}}`, `{"a":{"b":"{\"c\":\"***\",\"w\":1}"},"z":{"y":{"w":"***","c":2}}}`},
 		"names between":                               {mask("a.**.z"), `{"a":{"z":1,"b":{"z":2,"c":{"z":3}}},"z":4}`, `{"a":{"z":"***","b":{"z":"***","c":{"z":"***"}}},"z":4}`},
 		"a path into JSON text":                       {mask("request_body.email"), `{"request_body":"{\"email\":\"a@b.c\",\"n\":[1, 2]}","email":"x"}`, `{"request_body":"{\"email\":\"***\",\"n\":[1, 2]}","email":"x"}`},
 		"a path into a list in JSON text":             {mask("request_body.email"), `{"request_body":"[{\"email\":1}]"}`, `{"request_body":"[{\"email\":\"***\"}]"}`},
@@ -230,6 +232,12 @@ func TestSamplesChooseAsFilterDoes(t *testing.T) {
 	if sent < 250 || sent > 350 {
 		t.Errorf("%d of 1000 sent", sent)
 	}
+}
+
+// TestHashesStayTheSame: what was hashed by one version is compared with what the next
+// one hashes.
+func TestHashesStayTheSame(t *testing.T) {
+	check(t, compile(t, with(mask("e"), func(r *edit.Rule) { r.With = edit.WithHash })), `{"e":"a@b.com"}`, `{"e":"hmac:2bce99327f35669d8be8d71fdd253fe6"}`)
 }
 
 func TestATornLineIsMaskedWhole(t *testing.T) {
