@@ -273,8 +273,10 @@ func (s *sums) print(out io.Writer) error {
 		fmt.Fprintf(out, ", %d to CloudWatch Logs", *s.Realtime)
 	}
 	fmt.Fprintf(out, "\n%s bytes, %s go on", app.Group(float64(s.Bytes)), app.Group(float64(s.Result)))
-	if s.Bytes > 0 {
-		fmt.Fprintf(out, ": %.1f %% saved", 100*(1-float64(s.Result)/float64(s.Bytes)))
+	if saved := s.Bytes - s.Result; saved < 0 { // by hashes and masks of short values
+		fmt.Fprintf(out, ": %.1f %% more", -100*float64(saved)/float64(s.Bytes))
+	} else if s.Bytes > 0 {
+		fmt.Fprintf(out, ": %.1f %% saved", 100*float64(saved)/float64(s.Bytes))
 	}
 	fmt.Fprintln(out)
 	if len(s.Rules) == 0 {

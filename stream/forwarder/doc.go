@@ -1,12 +1,12 @@
 // Package forwarder is the pipeline of one instance: Forward server → spool →
-// rejoining → classification → lanes → Kinesis.
+// rejoining → classification and rules → lanes → Kinesis.
 //
 // The way of a line. The server hands requests to intake, which gives each entry
 // its lane, appends it to the spool, and returns when it is durable: that is the
 // ack. The pump reads the spool in order, rejoins the pieces of cut lines,
-// classifies, and puts events on their lanes. A lane packs events into records
-// and publishes one record at a time. The tracker learns what is stored and
-// moves the spool's cursor.
+// classifies, edits by rules, and puts events on their lanes. A lane packs events
+// into records and publishes one record at a time. The tracker learns what is
+// stored and moves the spool's cursor.
 //
 // Words. A piece is one entry of a cut line. A line is open from its first piece
 // until the piece or the close marker that completes it. A ghost is a line that
@@ -21,5 +21,7 @@
 //   - Reading again decides as the first reading did. Everything that decides
 //     (pieces, close markers, caps) comes from the spool's order alone; only the
 //     decision to append a close marker comes from a clock, and the marker
-//     records it.
+//     records it. Rules are from outside: where they change between two readings, a
+//     line delivered before the change stays as it was, and of one that was being
+//     delivered in parts the later parts are those of the line by the new rules.
 package forwarder
