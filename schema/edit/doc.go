@@ -48,7 +48,8 @@
 // mask rule then
 //
 //	mask_line  masks all of the line, if the event is of one of the rule's services: the
-//	           default, since such a line may be the half of an audit line
+//	           default, since such a line may be the half of an audit line (a service
+//	           that only a field of the line names is not known then)
 //	pass       leaves it, or finds presets and patterns in it if its kind raw is meant
 //
 // Broken is a line that begins as JSON does ({" or [ and a quote, { or [) and is not, that

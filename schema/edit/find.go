@@ -5,22 +5,50 @@ import (
 	"regexp"
 )
 
-// finder appends where it finds something in a text, in order.
-type finder func(found []place, text []byte) []place
+// finder looks for something.
+type finder struct {
+	// find appends where it finds something in a text, in order.
+	find func(found []place, text []byte) []place
+	// may is false for a text in which it finds nothing, with the escapes that it has;
+	// nil: it cannot tell.
+	may func(raw []byte) bool
+}
+
+var (
+	cards  = finder{findCards, mayHaveCards}
+	emails = finder{findEmails, mayHaveEmails}
+)
 
 type place struct{ start, end int }
 
 // matcher finds a pattern, or what its group matches.
 func matcher(re *regexp.Regexp) finder {
 	group := 2 * re.NumSubexp()
-	return func(found []place, text []byte) []place {
+	return finder{find: func(found []place, text []byte) []place {
 		for _, m := range re.FindAllSubmatchIndex(text, -1) {
 			if start, end := m[group], m[group+1]; end > start {
 				found = append(found, place{start, end})
 			}
 		}
 		return found
+	}}
+}
+
+func mayHaveCards(raw []byte) bool {
+	digits := 0
+	for _, c := range raw {
+		if c == '\\' {
+			return true
+		}
+		if isDigit(c) {
+			digits++
+		}
 	}
+	return digits >= minCard
+}
+
+func mayHaveEmails(raw []byte) bool {
+	return bytes.IndexByte(raw, '@') >= 0 || bytes.IndexByte(raw, '\\') >= 0 || bytes.IndexByte(raw, '%') >= 0
 }
 
 const (

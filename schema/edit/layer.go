@@ -144,10 +144,10 @@ func (l *layer) Member(key, value []byte) {
 		if !l.looksInto(value[1:len(value)-1], l.states[states:]) {
 			l.states = l.states[:states]
 		}
-		means = len(l.hits) > hits || len(l.states) > states
+		means = len(l.states) > states || slices.ContainsFunc(l.hits[hits:], l.mayMean(value))
 	default:
 		l.states = l.states[:states]
-		means = len(l.hits) > hits
+		means = slices.ContainsFunc(l.hits[hits:], l.mayMean(value))
 	}
 	if !means {
 		l.states, l.hits = l.states[:states], l.hits[:hits]
@@ -157,6 +157,14 @@ func (l *layer) Member(key, value []byte) {
 	l.targets = append(l.targets, target{start, end, hits, len(l.hits), states, len(l.states)})
 	if len(l.states) > states {
 		l.kept = len(l.states)
+	}
+}
+
+// mayMean says that a change is of whole values, or may find something in one.
+func (l *layer) mayMean(value []byte) func(change uint16) bool {
+	return func(change uint16) bool {
+		finders := l.e.changes[change].finders
+		return finders == nil || slices.ContainsFunc(finders, func(f finder) bool { return f.may == nil || f.may(value) })
 	}
 }
 

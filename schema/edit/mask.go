@@ -36,7 +36,7 @@ func (w *Work) search(text []byte, changes []uint16) {
 			continue
 		}
 		for _, f := range w.e.changes[c].finders {
-			w.found = f(w.found[:0], text)
+			w.found = f.find(w.found[:0], text)
 			for _, p := range w.found {
 				w.matches = append(w.matches, match{p, c})
 			}

@@ -245,9 +245,9 @@ func (r *Rule) mask(c *change, fault filter.Fault) {
 	for i, name := range r.Presets {
 		switch oneOf(fmt.Sprintf("presets[%d]", i), name, "", Card, Email) {
 		case Card:
-			c.finders = append(c.finders, findCards)
+			c.finders = append(c.finders, cards)
 		case Email:
-			c.finders = append(c.finders, findEmails)
+			c.finders = append(c.finders, emails)
 		}
 	}
 	if len(r.Patterns) > maxPatterns {

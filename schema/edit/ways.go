@@ -99,13 +99,12 @@ func (e *Editor) step(states []state, hits []uint16, from []state, key []byte) (
 		for _, s := range from {
 			states, hits = e.follow(states, begin, hits, known, s, name)
 		}
-		from = states[begin:]
+		n := copy(states[start:], states[begin:]) // those on the way are not needed
+		states = states[:start+n]
 		if !more {
-			// What was on the way to the last name is not needed.
-			n := copy(states[start:], states[begin:])
-			return states[:start+n], hits
+			return states, hits
 		}
-		key = rest
+		from, key = states[start:], rest
 	}
 }
 

@@ -46,7 +46,8 @@ type lane struct {
 	log      *slog.Logger
 	encoders encoders
 
-	// What was published, for the decision to open lanes: decoded, and as records.
+	// For the decision to open lanes: what was published, decoded, or dropped by rules;
+	// and what was published, as records.
 	raw, published atomic.Int64
 	blocked        atomic.Int64 // ns that the pump waited for room
 

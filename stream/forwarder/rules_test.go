@@ -6,8 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"tributary/schema"
 	"tributary/schema/edit"
 	"tributary/schema/filter"
+	"tributary/stream/spool"
 )
 
 // series are the values of a counter of rules, by "rule action result".
@@ -177,5 +181,27 @@ func TestRulesAreSwappedBetweenTwoLines(t *testing.T) {
 		if string(e.Line) != want {
 			t.Fatalf("line %d is %s", i, e.Line)
 		}
+	}
+}
+
+func TestDroppedBytesOpenNoLanes(t *testing.T) {
+	s := newStation(t)
+	l := &lane{}
+	l.raw.Store(300)
+	l.published.Store(100)
+	f := &run{
+		Forwarder: &Forwarder{metrics: newMetrics(prometheus.NewRegistry())}, tracker: newTracker(0, nil), running: map[laneName]*lane{{}: l},
+	}
+	f.SetRules(s.rules(edit.Rule{Action: edit.Drop}))
+	p := &pump{f: f, origins: newOrigins("host", f.metrics)}
+	if got := f.ratio(); got != 3 {
+		t.Errorf("%v arrive for each byte published, want 3", got)
+	}
+	line := joined{line: make([]byte, 700), origin: &schema.Origin{}, indexes: []uint64{f.tracker.add(0, 1)}}
+	if err := p.emit(t.Context(), spool.Item{}, line); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.ratio(); got != 10 || f.tracker.undone() != 0 || len(l.queue) != 0 {
+		t.Errorf("%v arrive for each byte published, want 10; %d entries undone, %d queued", got, f.tracker.undone(), len(l.queue))
 	}
 }
