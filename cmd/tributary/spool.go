@@ -98,7 +98,7 @@ func drainSpool(cmd *cobra.Command, f *flags, dir string, dry bool) error {
 		return app.Faultf("spool directory %s is in use by a forwarder, which empties it itself", dir)
 	}
 	out := cmd.OutOrStdout()
-	left := fmt.Sprintf("%s (%s)", countedEntries(before.Left.Entries), inBytes(before.Left.Bytes))
+	left := fmt.Sprintf("%s (%s)", countedEntries(before.Left.Entries), binary(before.Left.Bytes))
 	if dry {
 		_, err := fmt.Fprintf(out, "%s would be published to stream %s.\n", left, s.Stream.Ref)
 		return err
@@ -137,17 +137,17 @@ func printSpool(w io.Writer, r *spool.Report) error {
 	if !r.CursorKnown {
 		cursor = "missing or damaged: everything counts as left"
 	}
-	fmt.Fprintf(w, "Cursor     %s\nEntries    %s, %s\nLeft       %s, %s", cursor, grouped(r.Entries), inBytes(r.Bytes), grouped(r.Left.Entries), inBytes(r.Left.Bytes))
+	fmt.Fprintf(w, "Cursor     %s\nEntries    %s, %s\nLeft       %s, %s", cursor, grouped(r.Entries), binary(r.Bytes), grouped(r.Left.Entries), binary(r.Left.Bytes))
 	if r.Oldest != nil {
 		fmt.Fprintf(w, ", the oldest of %s", moment(*r.Oldest))
 	}
-	fmt.Fprintf(w, "\nQuarantine %s, %s\n\n", counted(int64(r.Quarantined.Files), "file"), inBytes(r.Quarantined.Bytes))
+	fmt.Fprintf(w, "\nQuarantine %s, %s\n\n", counted(int64(r.Quarantined.Files), "file"), binary(r.Quarantined.Bytes))
 
 	g := &grid{}
 	g.add("SEGMENT", "STARTED", "SIZE", "ENTRIES", "LEFT", "DAMAGED", "EPOCH")
 	problems := ""
 	for _, s := range r.Segments {
-		g.add(s.Name, moment(s.Created), inBytes(s.FileBytes), grouped(s.Entries), grouped(s.Left.Entries), inBytes(s.DamagedBytes), short(s.Epoch, 8))
+		g.add(s.Name, moment(s.Created), binary(s.FileBytes), grouped(s.Entries), grouped(s.Left.Entries), binary(s.DamagedBytes), short(s.Epoch, 8))
 		if s.Fault != "" {
 			problems += wrap(s.Name + ": " + s.Fault)
 		}
@@ -175,5 +175,3 @@ func printSpool(w io.Writer, r *spool.Report) error {
 	_, err := fmt.Fprint(w, text)
 	return err
 }
-
-func inBytes(n int64) string { return grouped(n) + " B" }
