@@ -102,7 +102,7 @@ func complete(cmd *cobra.Command) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		})
 	}
-	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout", "filter", "until", "limit", "overlap", "shard", "metrics", "over", "sample", "max-bytes", "server-name", "user"} {
+	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout", "filter", "until", "limit", "overlap", "shard", "metrics", "over", "sample", "max-bytes", "server-name", "user", "host"} {
 		register(name, cobra.NoFileCompletions)
 	}
 }

@@ -39,6 +39,7 @@ type Forwarder struct {
 	reg       prometheus.Registerer
 	metrics   *metrics
 	log       *slog.Logger
+	disk      spool.Disk
 	listening chan struct{}
 	addrs     []net.Addr
 }
@@ -59,7 +60,7 @@ func New(cfg Config, server fluent.Config, sp spool.Config, rules *Rules, out pu
 	}
 	f := &Forwarder{
 		cfg: cfg, serverCfg: server, spoolCfg: sp, out: out,
-		reg: reg, metrics: newMetrics(reg), log: log, listening: make(chan struct{}),
+		reg: reg, metrics: newMetrics(reg), log: log, disk: spool.LocalDisk, listening: make(chan struct{}),
 	}
 	f.SetRules(rules)
 	return f, nil
@@ -74,18 +75,21 @@ func (f *Forwarder) Addrs() []net.Addr { return f.addrs }
 // run is what one Run holds.
 type run struct {
 	*Forwarder
-	spool    *spool.Spool
-	lanes    *laneSet
-	tracker  *tracker
-	encoders encoders
-	idle     atomic.Bool  // the pump has read all there is
-	deaf     atomic.Bool  // the listeners close or are closed: no silence means anything
-	held     atomic.Int64 // entries that open lines hold, as the pump last saw
-	arrived  atomic.Int64 // bytes made durable
+	stopReading func() // stops pump, lanes and what moves the cursor; may be called again
+	spool       *spool.Spool
+	lanes       *laneSet
+	tracker     *tracker
+	idle        atomic.Bool  // the pump has read all there is
+	deaf        atomic.Bool  // the listeners close or are closed: no silence means anything
+	held        atomic.Int64 // entries that open lines hold, as the pump last saw
+	arrived     atomic.Int64 // bytes made durable
+	encoders    encoders
 
 	mu      sync.Mutex
 	running map[laneName]*lane
 	start   func(*lane) // starts a lane's goroutine
+
+	saving sync.Mutex // the cursor is one's at a time
 }
 
 type laneName struct {
@@ -97,9 +101,26 @@ type laneName struct {
 // keeps the listeners open for ListenGrace, then drains for at most DrainTimeout;
 // what is not stored by then stays in the spool for the next start.
 func (f *Forwarder) Run(ctx context.Context) error {
-	sp, err := spool.Open(f.spoolCfg, f.reg, f.log)
+	r, ghosts, err := f.open()
 	if err != nil {
-		return fmt.Errorf("open spool: %w", err)
+		return err
+	}
+	server, err := fluent.New(f.serverCfg, &intake{r.spool, f.spoolCfg.PendingBytes, r.lanes, &r.arrived, f.metrics}, f.reg, f.log)
+	if err == nil {
+		err = server.Listen()
+	}
+	if err != nil {
+		return errors.Join(err, r.spool.Close())
+	}
+	f.addrs = server.Addrs()
+	return r.work(ctx, server, ghosts)
+}
+
+// open recovers the spool.
+func (f *Forwarder) open() (*run, []*ghost, error) {
+	sp, err := spool.OpenOn(f.spoolCfg, f.disk, f.reg, f.log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open spool: %w", err)
 	}
 	position, state := sp.Start()
 	ghosts, err := parseState(state)
@@ -108,76 +129,73 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		// would stop every container of the instance.
 		f.log.Error("cursor state not understood, some cut lines may come twice", "err", err)
 	}
-	r := &run{
+	return &run{
 		Forwarder: f, spool: sp, lanes: &laneSet{}, tracker: newTracker(position, ghosts), running: make(map[laneName]*lane),
 		encoders: newEncoders(),
-	}
-	server, err := fluent.New(f.serverCfg, &intake{sp, f.spoolCfg.PendingBytes, r.lanes, &r.arrived, f.metrics}, f.reg, f.log)
-	if err == nil {
-		err = server.Listen()
-	}
-	if err != nil {
-		return errors.Join(err, sp.Close())
-	}
-	f.addrs = server.Addrs()
-	return r.work(ctx, server, ghosts)
+	}, ghosts, nil
 }
 
 // work runs all parts and stops them one after the other: listeners, pump and
 // lanes, cursor, producer, spool. A part that fails stops all.
 func (f *run) work(ctx context.Context, server *fluent.Server, ghosts []*ghost) error {
-	base := context.WithoutCancel(ctx) // each part is stopped by its own cancel, in order
-	failed, fail := context.WithCancelCause(base)
-	defer fail(nil)
-	part := func(name string, body func(context.Context) error) (stop func()) {
-		partCtx, cancel := context.WithCancel(failed)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			err := body(partCtx)
-			switch {
-			case err == nil:
-			case partCtx.Err() == nil:
-				fail(fmt.Errorf("%s: %w", name, err))
-			case !errors.Is(err, context.Canceled) && !errors.Is(err, stream.ErrStopped) && !errors.Is(err, spool.ErrClosed):
-				f.log.Error("a part of the forwarder did not stop cleanly", "part", name, "err", err)
-			}
-		}()
-		return func() { cancel(); <-done }
+	p := newParts(ctx, f.log)
+	defer p.fail(nil)
+	defer f.begin(p, ghosts)()
+	if opened, err := f.openFirst(ctx, p); !opened {
+		closed, cancel := context.WithCancel(p.failed)
+		cancel()
+		return errors.Join(err, server.Run(closed))
 	}
-
-	stopSpool := part("spool", f.spool.Run)
-	defer stopSpool()
-	if err := f.lanes.grow(failed, f.spool); err != nil {
-		fail(err)
-		return err
-	}
-	f.metrics.lanes.Set(1)
-	stopProducer := part("producer", f.out.Run)
-	defer stopProducer()
-	stopLanes := part("lanes", func(ctx context.Context) error { return f.deliver(ctx, ghosts) })
-	defer stopLanes()
-	stopSaver := part("cursor", f.saveCursor)
-	stopGrowing := part("lane balance", f.balance)
-	stopServer := part("server", server.Run)
+	stopGrowing := p.start("lane balance", f.balance)
+	stopServer := p.start("server", server.Run)
 	close(f.listening)
 
-	f.waitFor(ctx, failed, nil)
+	f.waitFor(ctx, p.failed, nil)
 	f.log.Info("forwarder stops", "listen_grace", f.cfg.ListenGrace)
-	f.waitFor(failed, failed, time.After(f.cfg.ListenGrace))
+	f.waitFor(p.failed, p.failed, time.After(f.cfg.ListenGrace))
 	// From here on the rest of a line cannot come, however alive its container is.
 	// Ended now, a line in flight would be delivered in two fragments at every
 	// restart; its beginning is safe in the spool and waits there for its end.
 	f.deaf.Store(true)
 	stopServer()
 	stopGrowing()
-	f.drain(failed)
-	stopLanes()
-	stopSaver()
-	if err := context.Cause(failed); err != nil {
+	f.drain(p.failed)
+	f.stopReading()
+	if err := context.Cause(p.failed); err != nil {
 		return err
 	}
 	return f.saveNow()
+}
+
+// begin starts what empties the spool. stop ends it in order.
+func (f *run) begin(p *parts, ghosts []*ghost) (stop func()) {
+	stopSpool := p.start("spool", f.spool.Run)
+	stopProducer := p.start("producer", f.out.Run)
+	stopLanes := p.start("lanes", func(ctx context.Context) error { return f.deliver(ctx, ghosts) })
+	stopSaver := p.start("cursor", f.saveCursor)
+	stopDropping := p.start("dropper", f.dropOldest)
+	f.stopReading = func() { stopLanes(); stopSaver(); stopDropping() }
+	return func() { f.stopReading(); stopProducer(); stopSpool() }
+}
+
+// openFirst opens the first lane. A full disk lets it wait until the other parts,
+// which run already, have made room; so it ends with ctx too, without an error.
+func (f *run) openFirst(ctx context.Context, p *parts) (opened bool, err error) {
+	opening, cancel := context.WithCancel(p.failed)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	if err := f.lanes.grow(opening, f.spool); err != nil {
+		if cause := context.Cause(p.failed); cause != nil {
+			return false, cause
+		}
+		if ctx.Err() != nil {
+			f.stopReading()
+			return false, f.saveNow()
+		}
+		return false, err
+	}
+	f.metrics.lanes.Set(1)
+	return true, nil
 }
 
 // waitFor returns when one of the three ends.
@@ -284,11 +302,8 @@ func (f *run) saveCursor(ctx context.Context) error {
 		case <-tick.C:
 		}
 		f.metrics.spoolBehind.Set(float64(f.tracker.undone()))
-		position, state := f.tracker.cursor()
-		if position == saved {
-			continue
-		}
-		if err := f.spool.SetCursor(position, state); err != nil {
+		position, err := f.save(saved)
+		if err != nil {
 			f.log.Warn("cursor not saved, more is read again after a crash", "err", err)
 			continue
 		}
@@ -296,10 +311,45 @@ func (f *run) saveCursor(ctx context.Context) error {
 	}
 }
 
+// save saves the cursor, unless it is where it was.
+func (f *run) save(saved uint64) (uint64, error) {
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	position, state := f.tracker.cursor()
+	if position == saved {
+		return position, nil
+	}
+	return position, f.spool.SetCursor(position, state)
+}
+
 func (f *run) saveNow() error {
+	f.saving.Lock()
+	defer f.saving.Unlock()
 	position, state := f.tracker.cursor()
 	if err := f.spool.SetCursor(position, state); err != nil {
 		return fmt.Errorf("save cursor: %w", err)
 	}
 	return nil
+}
+
+// dropOldest gives up the oldest entries of a full spool, if the operator chose
+// that.
+func (f *run) dropOldest(ctx context.Context) error {
+	again := make(<-chan time.Time)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.spool.Full():
+		case <-again:
+		}
+		f.saving.Lock()
+		position, err := f.spool.DropOldest(f.tracker.state)
+		f.tracker.drop(position)
+		f.saving.Unlock()
+		if err != nil {
+			f.log.Error("spool is full and nothing could be dropped", "err", err)
+			again = time.After(saveEvery)
+		}
+	}
 }

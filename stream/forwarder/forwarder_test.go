@@ -2,6 +2,7 @@ package forwarder
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -102,9 +104,15 @@ type station struct {
 	cfg   Config
 	edits []edit.Rule
 	out   *shelf
-	reg   *prometheus.Registry
-	f     *Forwarder
-	stop  func() error
+	disk  spool.Disk          // under the spool; nil for the real one
+	ack   string              // "written" if not set
+	unix  bool                // listen on a socket that stays the same
+	tune  func(*spool.Config) // may be nil
+
+	maxRequest int64 // of the server; 0 for its default
+	reg        *prometheus.Registry
+	f          *Forwarder
+	stop       func() error
 }
 
 func newStation(t *testing.T) *station {
@@ -132,14 +140,26 @@ func (s *station) rules(edits ...edit.Rule) *Rules {
 func (s *station) start() string {
 	s.t.Helper()
 	sp := spool.DefaultConfig()
-	sp.Dir, sp.Ack = s.dir, spool.AckWritten
+	sp.Dir, sp.Ack = s.dir, cmp.Or(s.ack, spool.AckWritten)
+	if s.tune != nil {
+		s.tune(&sp)
+	}
 	server := fluent.DefaultConfig()
 	server.Listen = []string{"tcp://127.0.0.1:0"}
+	if s.unix {
+		server.Listen, server.Drain = []string{"unix://" + s.socket()}, 100*time.Millisecond
+	}
+	if s.maxRequest > 0 {
+		server.MaxRequestBytes, server.MaxDecompressedBytes = s.maxRequest, s.maxRequest
+	}
 	server.UDPHeartbeat = false
 	s.reg = prometheus.NewRegistry()
 	f, err := New(s.cfg, server, sp, s.rules(s.edits...), s.out, s.reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.disk != nil {
+		f.disk = s.disk
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -153,6 +173,23 @@ func (s *station) start() string {
 	s.stop = func() error { cancel(); return <-done }
 	s.t.Cleanup(func() { cancel() })
 	return f.Addrs()[0].String()
+}
+
+func (s *station) socket() string { return filepath.Join(s.dir, "forward.sock") }
+
+func (s *station) metric(name string) float64 {
+	s.t.Helper()
+	families, err := s.reg.Gather()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	s.t.Fatal("no metric ", name)
+	return 0
 }
 
 // await polls until ok; waiting for another goroutine has no better signal here.

@@ -9,7 +9,7 @@ import (
 type metrics struct {
 	received, lines, lineBytes, events, incomplete   prometheus.Counter
 	records, recordBytes, refused, cutLines          prometheus.Counter
-	unreadable, labelsDropped                        prometheus.Counter
+	unreadable, labelsDropped, lostPieces            prometheus.Counter
 	queued, openLines, openBytes, lanes, spoolBehind prometheus.Gauge
 	ruleEvents, ruleBytes                            *prometheus.CounterVec // by rule, action, result
 }
@@ -43,6 +43,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		refused:       counter("refused_records_total", "Times a record was refused for good."),
 		cutLines:      counter("cut_lines_total", "Lines delivered in parts because they fit no record."),
 		unreadable:    counter("unreadable_entries_total", "Spool entries kept as raw lines because no decoder knows them."),
+		lostPieces:    counter("lost_pieces_total", "Pieces of cut lines given up because the full spool had dropped entries behind them."),
 		labelsDropped: counter("labels_dropped_total", "Origins whose labels exceeded 16 KiB and were cut."),
 		queued:        gauge("queued_bytes", "Bytes waiting in lanes."),
 		openLines:     gauge("open_lines", "Cut lines waiting for pieces."),

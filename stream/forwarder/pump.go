@@ -17,6 +17,8 @@ const (
 	// nearHead is how young the entry just read must be for the pump to count as
 	// keeping up.
 	nearHead = time.Second
+	// readAgain is the pause before a disk that could not be read is tried again.
+	readAgain = time.Second
 )
 
 // pump reads the spool, rejoins, classifies and puts events on their lanes. One
@@ -35,6 +37,7 @@ type pump struct {
 	subject  filter.Subject
 	counted  *Rules        // whose counters are
 	counters []ruleCounter // by rule
+	blind    bool          // the spool could not be read when last tried
 }
 
 func (p *pump) loop(ctx context.Context) error {
@@ -49,7 +52,7 @@ func (p *pump) loop(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := p.tick(head || time.Since(time.Unix(0, item.Received)) < nearHead); err != nil {
+		if err := p.tick(head && !p.blind || !head && time.Since(time.Unix(0, item.Received)) < nearHead); err != nil {
 			return err
 		}
 	}
@@ -59,22 +62,48 @@ func (p *pump) loop(ctx context.Context) error {
 // comes for a tick.
 func (p *pump) next(ctx context.Context) (item spool.Item, head bool, err error) {
 	if p.f.spool.Pending() {
-		item, err = p.f.spool.Next(ctx)
+		item, err = p.read(ctx)
 		return item, false, err
 	}
 	p.f.idle.Store(true)
 	defer p.f.idle.Store(false)
 	if p.rejoiner.waiting() == 0 {
-		item, err = p.f.spool.Next(ctx)
+		item, err = p.read(ctx)
 		return item, false, err
 	}
 	wait, cancel := context.WithTimeout(ctx, tickEvery)
 	defer cancel()
-	item, err = p.f.spool.Next(wait)
+	item, err = p.read(wait)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return item, true, nil
 	}
 	return item, false, err
+}
+
+// read is the spool's Next. A disk that cannot be read is tried again: it may be
+// mended, and what it holds was promised to be delivered.
+func (p *pump) read(ctx context.Context) (spool.Item, error) {
+	for {
+		item, err := p.f.spool.Next(ctx)
+		switch {
+		case err == nil && p.blind:
+			p.blind = false
+			p.f.log.Info("spool can be read again")
+		case err == nil:
+		case ctx.Err() != nil:
+			return item, ctx.Err()
+		case errors.Is(err, spool.ErrClosed):
+			return item, err
+		default:
+			if !p.blind {
+				p.f.log.Error("spool cannot be read, nothing is published until it can", "err", err)
+			}
+			p.blind = true
+			p.f.waitFor(ctx, ctx, time.After(readAgain))
+			continue
+		}
+		return item, nil
+	}
 }
 
 // tick lets the rejoiner's clock go on while the pump keeps up and the listeners
@@ -87,7 +116,7 @@ func (p *pump) tick(keepsUp bool) error {
 		return nil
 	}
 	p.lastTick = now
-	if !keepsUp || p.f.deaf.Load() {
+	if !keepsUp || p.f.deaf.Load() || p.f.lanes.open.Load() == nil {
 		return nil
 	}
 	for _, l := range p.rejoiner.tick(min(elapsed, 2*tickEvery)) {
@@ -111,6 +140,9 @@ func (p *pump) take(ctx context.Context, item spool.Item) error {
 	if item.Epoch != p.current {
 		p.f.endLanes(p.current) // nothing of an earlier life comes any more
 		p.current = item.Epoch
+	}
+	if item.Gap {
+		p.skip(item.Position)
 	}
 	index := p.f.tracker.add(item.Position, item.After)
 	if item.Mark {
@@ -145,6 +177,16 @@ func (p *pump) take(ctx context.Context, item spool.Item) error {
 		return p.emit(ctx, item, line)
 	}
 	return p.emit(ctx, item, joined{line: p.keep(p.attrs.line), origin: origin, time: a.time, received: item.Received, indexes: []uint64{index}})
+}
+
+// skip goes on behind a gap, where the spool was full and dropped entries.
+func (p *pump) skip(position uint64) {
+	pieces, bytes := p.rejoiner.lose(position)
+	p.f.metrics.lostPieces.Add(float64(pieces))
+	if pieces > 0 {
+		p.f.log.Warn("pieces of cut lines are dropped, their rest was dropped from the spool", "pieces", pieces, "bytes", bytes)
+	}
+	p.showOpen()
 }
 
 // lineKey says whether the entry just read is a piece, and of which line.

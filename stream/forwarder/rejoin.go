@@ -166,9 +166,27 @@ func (r *rejoiner) closed(key string, index, position uint64) (joined, bool) {
 func (r *rejoiner) finish(l *openLine, end uint64) joined {
 	r.drop(l)
 	if len(l.steps) > 1 {
-		r.tracker.span(l.key, end, l.steps)
+		r.tracker.span(l.key, end, l.indexes[len(l.indexes)-1], l.steps)
 	}
 	return l.joined
+}
+
+// lose gives up the open lines before a gap in the spool; position is that of the
+// first entry behind it. A second reading begins there and does not see the lines'
+// beginnings: did they stay, its caps would end other lines than these. It returns
+// what was given up.
+func (r *rejoiner) lose(position uint64) (pieces int, bytes int64) {
+	for _, l := range r.open {
+		switch {
+		case l.ghost == nil:
+			pieces, bytes = pieces+len(l.indexes), bytes+l.size
+			r.tracker.done(l.indexes...)
+			r.drop(l)
+		case l.ghost.end < position:
+			r.drop(l)
+		}
+	}
+	return pieces, bytes
 }
 
 func (r *rejoiner) drop(l *openLine) {

@@ -29,6 +29,7 @@ type tracker struct {
 	base    uint64
 	waiting int    // entries that are not done
 	end     uint64 // the position after the last entry added
+	floor   uint64 // what lies before was dropped from the spool
 	spans   []*ghost
 }
 
@@ -42,6 +43,8 @@ type entry struct {
 type ghost struct {
 	key   string
 	end   uint64 // position of the entry that completed it
+	index uint64 // of that entry; unset when a life before delivered the line
+	live  bool   // index is set
 	steps []step
 }
 
@@ -86,11 +89,11 @@ func (t *tracker) done(indexes ...uint64) {
 	}
 }
 
-// span registers a completed line of several entries.
-func (t *tracker) span(key string, end uint64, steps []step) {
+// span registers a completed line of several entries, index that of the last.
+func (t *tracker) span(key string, end, index uint64, steps []step) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.spans = append(t.spans, &ghost{key: key, end: end, steps: steps})
+	t.spans = append(t.spans, &ghost{key: key, end: end, index: index, live: true, steps: steps})
 }
 
 // haunt registers a further piece of a ghost.
@@ -116,20 +119,47 @@ func (t *tracker) cursor() (position uint64, state []byte) {
 	if len(t.entries) > 0 {
 		position = t.entries[0].position
 	}
+	position = max(position, t.floor)
 	kept := t.spans[:0]
-	var across []*ghost
 	for _, g := range t.spans {
-		if g.end < position {
-			continue
-		}
-		kept = append(kept, g)
-		if before := g.before(position); before != nil {
-			across = append(across, before)
+		if g.end >= position {
+			kept = append(kept, g)
 		}
 	}
 	clear(t.spans[len(kept):])
 	t.spans = kept
-	return position, appendState(nil, across)
+	return position, t.stateAt(position)
+}
+
+// drop says that the spool dropped what lies before position: the cursor moves
+// there, whether it was read and is done or not.
+func (t *tracker) drop(position uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.floor = max(t.floor, position)
+}
+
+// state returns what to save with a cursor at position.
+func (t *tracker) state(position uint64) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stateAt(position)
+}
+
+// stateAt names the done lines that lie across position. t.mu is held.
+func (t *tracker) stateAt(position uint64) []byte {
+	var across []*ghost
+	for _, g := range t.spans {
+		// Behind a drop there are lines that lie across and are not done: nobody
+		// delivered them, so their rest must not be skipped.
+		if g.end < position || g.live && g.index >= t.base && !t.entries[g.index-t.base].done {
+			continue
+		}
+		if before := g.before(position); before != nil {
+			across = append(across, before)
+		}
+	}
+	return appendState(nil, across)
 }
 
 // before is g as seen from position: one step that weighs what lies before it;

@@ -24,7 +24,6 @@ type Request struct {
 type batch struct {
 	buf     []byte
 	frames  []int // where each frame starts in buf
-	marks   []int // which of them are marks
 	chunks  []chunkID
 	lanes   []openedLane
 	entries int
@@ -69,9 +68,10 @@ type waiter struct {
 // Append stores the requests in order and returns once all are durable as the
 // configuration's Ack says, or were stored before under the same chunk id. While
 // the spool is full, or PendingBytes wait for their commit, it waits for room
-// until ctx ends. After an error of the disk none of the failed requests is
-// stored, but requests before it may be; sending all again is right. ErrTooLarge
-// and a lane that is not open are found before anything is stored.
+// until ctx ends; so it does while the disk is full, read-only or failing, see
+// Usable. After ctx's error or ErrClosed some of the requests may be stored all the
+// same; sending all again is right. ErrTooLarge and a lane that is not open are
+// found before anything is stored.
 func (s *Spool) Append(ctx context.Context, reqs []Request) error {
 	for i := range reqs {
 		if n := frameSize(&reqs[i]); n > s.cfg.PendingBytes {
@@ -81,6 +81,7 @@ func (s *Spool) Append(ctx context.Context, reqs []Request) error {
 	if err := s.checkLanes(reqs); err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
+	start := time.Now()
 	var last *batch
 	var waits []*batch
 	for i := range reqs {
@@ -100,6 +101,7 @@ func (s *Spool) Append(ctx context.Context, reqs []Request) error {
 			return fmt.Errorf("append: %w", err)
 		}
 	}
+	s.metrics.ackSeconds.Observe(time.Since(start).Seconds())
 	return nil
 }
 
@@ -210,6 +212,9 @@ func (s *Spool) takeRoom(ctx context.Context, need int64) error {
 	w := &waiter{need: need, ready: make(chan struct{})}
 	s.queue = append(s.queue, w)
 	signal(s.wake) // see renew
+	if s.starved() {
+		s.askForRoom()
+	}
 	start := time.Now()
 	s.mu.Unlock()
 	var err error
@@ -256,13 +261,16 @@ func (s *Spool) admitWaiting() {
 		s.queue[0] = nil
 		s.queue = s.queue[1:]
 	}
+	if s.starved() {
+		s.askForRoom()
+	}
 }
 
 // Mark queues a control entry for the lane and returns at once; it is written
 // with the next commit, after everything appended before it. It does not count
 // toward the bounds: a full spool empties only when its reader may write that a
-// line is given up. A failed commit is tried again for marks, so they are lost
-// only with the process.
+// line is given up. A failed commit is tried again, so marks are lost only with the
+// process.
 func (s *Spool) Mark(lane uint32, payload []byte) error {
 	size := int64(frameHeaderSize + entryHeaderSize + len(payload))
 	s.mu.Lock()
@@ -276,7 +284,6 @@ func (s *Spool) Mark(lane uint32, payload []byte) error {
 		return fmt.Errorf("mark %d bytes: %w (%d)", size, ErrTooLarge, s.cfg.PendingBytes)
 	}
 	b := s.batch
-	b.marks = append(b.marks, len(b.frames))
 	s.countExtra(size)
 	f := frame{kind: frameRequest, received: s.outside.now().UnixNano(), entries: 1}
 	b.add(f, func(dst []byte) []byte {

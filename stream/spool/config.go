@@ -14,6 +14,14 @@ const (
 	AckWritten = "written"
 )
 
+// What happens when MaxBytes are taken.
+const (
+	// OnFullBlock lets appends wait: containers block, or Docker drops by its mode.
+	OnFullBlock = "block"
+	// OnFullDropOldest gives up the oldest segments, counted.
+	OnFullDropOldest = "drop_oldest"
+)
+
 // Config says where the spool lies and how much it may hold.
 type Config struct {
 	// Dir is the directory of the log. It belongs to one process at a time.
@@ -30,6 +38,8 @@ type Config struct {
 	PendingBytes int64 `koanf:"pending_bytes" json:"pending_bytes"`
 	// Ack is AckSynced or AckWritten.
 	Ack string `koanf:"ack" json:"ack"`
+	// OnFull is OnFullBlock or OnFullDropOldest.
+	OnFull string `koanf:"on_full" json:"on_full"`
 	// ChunkMemory is how many chunk ids are remembered.
 	ChunkMemory int `koanf:"chunk_memory" json:"chunk_memory"`
 	// ChunkWindow is how long a chunk id is remembered.
@@ -50,6 +60,7 @@ func DefaultConfig() Config {
 		// again for everybody else.
 		PendingBytes: 64 << 20,
 		Ack:          AckSynced,
+		OnFull:       OnFullBlock,
 		// 262,144 ids × (24 bytes queue + about 40 bytes map) is 16 MiB of
 		// memory; over 5 minutes that is 870 requests a second.
 		ChunkMemory: 262_144,
@@ -87,6 +98,9 @@ func (c Config) Validate() error {
 	}
 	if c.Ack != AckSynced && c.Ack != AckWritten {
 		bad("ack is %q, must be %q or %q", c.Ack, AckSynced, AckWritten)
+	}
+	if c.OnFull != OnFullBlock && c.OnFull != OnFullDropOldest {
+		bad("on_full is %q, must be %q or %q", c.OnFull, OnFullBlock, OnFullDropOldest)
 	}
 	if c.ChunkMemory < 1 || c.ChunkMemory > largestChunks {
 		bad("chunk_memory is %d, must be between 1 and %d", c.ChunkMemory, largestChunks)

@@ -35,7 +35,7 @@ const (
 type cursor struct {
 	mu       sync.Mutex
 	closed   bool
-	file     file
+	file     File
 	sequence uint64
 	pos      atomic.Uint64
 
@@ -88,6 +88,7 @@ func (s *Spool) SetCursor(pos uint64, state []byte) error {
 	if len(s.queue) > 0 {
 		signal(s.wake) // see renew
 	}
+	signal(s.freed)
 	return nil
 }
 
@@ -140,7 +141,7 @@ func parseSlot(b []byte) (slot, bool, error) {
 // loadCursor finds the last cursor, or makes an empty file for it. known is false
 // when there was none to be found; damaged says that there should have been.
 func (s *Spool) loadCursor() (last slot, known, damaged bool, err error) {
-	f, err := s.outside.disk.Open(s.path(cursorName))
+	f, err := s.outside.disk.Edit(s.path(cursorName))
 	if errors.Is(err, fs.ErrNotExist) {
 		s.cursor.file, err = s.writeNew(cursorName, make([]byte, 2*slotSize))
 		return slot{}, false, true, err
@@ -148,21 +149,9 @@ func (s *Spool) loadCursor() (last slot, known, damaged bool, err error) {
 	if err != nil {
 		return slot{}, false, false, err
 	}
-	for at := int64(0); at < 2*slotSize; at += slotSize {
-		b, err := readSlot(f, at)
-		if err != nil {
-			f.Close()
-			return slot{}, false, false, err
-		}
-		sl, ok, err := parseSlot(b)
-		if err != nil {
-			f.Close()
-			return slot{}, false, false, err
-		}
-		if ok && (!known || sl.sequence > last.sequence) {
-			last, known = sl, true
-		}
-		damaged = damaged || !ok && !bytes.Equal(b, make([]byte, len(b)))
+	if last, known, damaged, err = lastSlot(f); err != nil {
+		f.Close()
+		return slot{}, false, false, err
 	}
 	if size, err := f.Size(); err == nil && size >= 2*slotSize {
 		s.cursor.file, s.cursor.sequence = f, last.sequence
@@ -179,8 +168,27 @@ func (s *Spool) loadCursor() (last slot, known, damaged bool, err error) {
 	return last, known, true, err
 }
 
+// lastSlot returns the slot that counts.
+func lastSlot(f File) (last slot, known, damaged bool, err error) {
+	for at := int64(0); at < 2*slotSize; at += slotSize {
+		b, err := readSlot(f, at)
+		if err != nil {
+			return slot{}, false, false, err
+		}
+		sl, ok, err := parseSlot(b)
+		if err != nil {
+			return slot{}, false, false, err
+		}
+		if ok && (!known || sl.sequence > last.sequence) {
+			last, known = sl, true
+		}
+		damaged = damaged || !ok && !bytes.Equal(b, make([]byte, len(b)))
+	}
+	return last, known, damaged, nil
+}
+
 // readSlot reads as much of a slot as its header says, or the file has.
-func readSlot(f file, at int64) ([]byte, error) {
+func readSlot(f File, at int64) ([]byte, error) {
 	b := make([]byte, cursorHeaderSize)
 	n, err := f.ReadAt(b, at)
 	if n == len(b) {

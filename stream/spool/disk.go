@@ -7,14 +7,17 @@ import (
 	"syscall"
 )
 
-// disk is every operation by which the log touches its directory, so that a test
-// can put a failing or forgetful one underneath.
-type disk interface {
+// Disk is every operation by which the log touches its directory, so that a
+// failing or forgetful one can be put underneath. Names are paths.
+type Disk interface {
 	// MakeDir creates dir with its parents, unless it is there.
 	MakeDir(dir string) error
 	// Create makes an empty file, in place of one that is there.
-	Create(name string) (file, error)
-	Open(name string) (file, error)
+	Create(name string) (File, error)
+	// Open opens a file for reading, as it can be on a read-only disk too.
+	Open(name string) (File, error)
+	// Edit opens a file for reading and writing.
+	Edit(name string) (File, error)
 	// List returns the names of the regular files in dir, sorted.
 	List(dir string) ([]string, error)
 	Rename(from, to string) error
@@ -23,8 +26,8 @@ type disk interface {
 	SyncDir(dir string) error
 }
 
-// file is an open file of a disk.
-type file interface {
+// File is an open file of a Disk.
+type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
@@ -34,7 +37,9 @@ type file interface {
 	Sync() error
 }
 
-// localDisk is the operating system's file system.
+// LocalDisk is the operating system's file system.
+var LocalDisk Disk = localDisk{}
+
 type localDisk struct{}
 
 // The lines of containers may hold secrets: nobody but the owner reads them.
@@ -45,7 +50,7 @@ const (
 
 func (localDisk) MakeDir(dir string) error { return os.MkdirAll(dir, dirMode) }
 
-func (localDisk) Create(name string) (file, error) {
+func (localDisk) Create(name string) (File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return nil, err
@@ -53,7 +58,15 @@ func (localDisk) Create(name string) (file, error) {
 	return localFile{f}, nil
 }
 
-func (localDisk) Open(name string) (file, error) {
+func (localDisk) Open(name string) (File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return localFile{f}, nil
+}
+
+func (localDisk) Edit(name string) (File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err

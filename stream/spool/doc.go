@@ -14,11 +14,13 @@
 // Contract.
 //   - An Append that returned nil survives SIGKILL, and with ack "synced" a power
 //     cut as well. It is read again after every restart until the cursor passed it.
-//   - An Append that returned an error has an unknown outcome only if the process
-//     dies; while it lives, the request was not stored and the same chunk id may
-//     be sent again.
+//   - An Append waits while the disk is full, read-only or failing, and goes on by
+//     itself. One that gave up waiting may be stored all the same: the same chunk id
+//     may be sent again.
 //   - Entries are read in the order of the log; in one lane offsets only grow.
 //   - A chunk id is stored once within the chunk window.
+//   - What is dropped because the spool is full (on_full) is dropped in whole
+//     segments from the old end, counted, and stays dropped.
 //   - Corrupt bytes are copied to quarantine, counted and skipped; what lies
 //     behind them is still read.
 //

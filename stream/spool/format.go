@@ -147,6 +147,8 @@ func closeFrame(b []byte, entries uint32) {
 	little.PutUint32(b[40:], entries)
 }
 
+func stampFrame(b []byte, received int64) { little.PutUint64(b[16:], uint64(received)) }
+
 // sealFrame computes the checksums of the frame b, which will lie at pos.
 func sealFrame(b []byte, epoch schema.Epoch, pos uint64) {
 	little.PutUint32(b[12:], checksum(b[frameHeaderSize:]))

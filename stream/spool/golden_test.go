@@ -24,7 +24,7 @@ func TestTheFormatsOnDiskDoNotChange(t *testing.T) {
 	dir := t.TempDir()
 	now := func() time.Time { return time.Unix(1_760_000_000, 123456789) }
 	open := func(epoch byte) *life {
-		s, err := spool.OpenOn(roomy(dir), nil, quiet, spool.LocalDisk, now, bytes.NewReader(bytes.Repeat([]byte{epoch}, 16)))
+		s, err := spool.OpenWith(roomy(dir), nil, quiet, spool.LocalDisk, now, bytes.NewReader(bytes.Repeat([]byte{epoch}, 16)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ var quiet = slog.New(slog.DiscardHandler)
 func small(dir string) spool.Config {
 	return spool.Config{
 		Dir: dir, MaxBytes: 16 << 10, SegmentBytes: 4 << 10, PendingBytes: 4 << 10,
-		Ack: spool.AckSynced, ChunkMemory: 1000, ChunkWindow: 5 * time.Minute,
+		Ack: spool.AckSynced, OnFull: spool.OnFullBlock, ChunkMemory: 1000, ChunkWindow: 5 * time.Minute,
 	}
 }
 
@@ -96,7 +96,11 @@ func (l *life) put(chunk, payload string) {
 }
 
 func (l *life) tryPut(chunk, payload string) error {
-	return l.Append(context.Background(), []spool.Request{{Chunk: chunk, Entries: []spool.Entry{{Lane: l.lane, Payload: []byte(payload)}}}})
+	return l.tryPutUntil(context.Background(), chunk, payload)
+}
+
+func (l *life) tryPutUntil(ctx context.Context, chunk, payload string) error {
+	return l.Append(ctx, []spool.Request{{Chunk: chunk, Entries: []spool.Entry{{Lane: l.lane, Payload: []byte(payload)}}}})
 }
 
 // next reads one item whose payload stays valid.
@@ -163,7 +167,7 @@ func (l *life) metric(name string) float64 {
 	for _, f := range families {
 		if f.GetName() == name {
 			m := f.GetMetric()[0]
-			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	l.t.Fatalf("no metric %s", name)

@@ -13,10 +13,12 @@ import (
 // directory.
 var ErrLocked = errors.New("spool directory is in use by another process")
 
+const lockName = "lock"
+
 // lockDir takes the directory's lock. The kernel gives it back when the process
 // ends, however it ends.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, fileMode)
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}

@@ -19,6 +19,7 @@ type Item struct {
 	Lane     uint32
 	Offset   uint64
 	Mark     bool
+	Gap      bool   // entries between the item before and this one were dropped
 	Received int64  // when it was appended, nanoseconds since the Unix epoch
 	Payload  []byte // valid until the next call of Next
 }
@@ -30,13 +31,14 @@ type reader struct {
 
 	pos  uint64 // everything before is delivered or skipped
 	seg  *segment
-	file file
+	file File
 	scan *scanner
 	end  int64 // how far seg was committed when last looked
 
 	frame   frame
 	frameAt uint64
 	rest    []byte // entries of frame that are still to be delivered
+	gap     bool   // entries before pos were dropped, and nobody was told yet
 }
 
 // Next returns the entry behind the one before, from the cursor that Open found
@@ -85,6 +87,7 @@ func (s *Spool) read() (Item, bool, error) {
 		for len(r.rest) > 0 {
 			if it := r.cut(); it.After > r.pos {
 				r.pos = it.After
+				it.Gap, r.gap = r.gap, false
 				return it, true, nil
 			}
 		}
@@ -167,6 +170,14 @@ func (s *Spool) seek() (bool, error) {
 		r.scan = newScanner(f, segmentHeader{epoch: next.epoch, base: next.base})
 		return true, nil
 	}
+}
+
+// leave lets go of the segment that is being read.
+func (r *reader) leave() {
+	if r.file != nil {
+		r.file.Close()
+	}
+	r.seg, r.file, r.scan, r.rest = nil, nil, nil, nil
 }
 
 func (r *reader) close() error {

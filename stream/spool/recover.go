@@ -28,6 +28,9 @@ func (s *Spool) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := s.secureNewest(); err != nil {
+		return err
+	}
 	s.replay()
 	pos := s.startAt(last, known, damaged, end)
 	s.cursor.start, s.cursor.startState = pos, last.state
@@ -37,7 +40,7 @@ func (s *Spool) recover() error {
 	s.forgetEpochs()
 	s.mu.Unlock()
 	// Positions are never given twice, not even those of bytes that were lost.
-	if err := s.rotate(max(end, pos)); err != nil {
+	if err := s.startSegment(max(end, pos)); err != nil {
 		return err
 	}
 	if err := s.trim(pos); err != nil {
@@ -46,6 +49,49 @@ func (s *Spool) recover() error {
 	s.mu.Lock()
 	s.showFill()
 	s.mu.Unlock()
+	return nil
+}
+
+// startSegment starts this life's segment. On a full disk it is put off until
+// there is room: what fills the disk may be this very log, which only a spool that
+// has opened can empty.
+func (s *Spool) startSegment(base uint64) error {
+	err := s.rotate(base)
+	if err == nil || diskError(err) != ErrDiskFull {
+		return err
+	}
+	s.segments = append(s.segments, &segment{base: base, epoch: s.epoch, absent: true})
+	s.report(err)
+	return nil
+}
+
+// secureNewest writes the newest segment once more and syncs it. What a killed
+// process wrote and did not sync is there for everybody to read, and a client that
+// sends it again is told that it is stored; a power cut would take it all the same.
+// A sync alone does not do: where an earlier one failed, the kernel holds for clean
+// what it never wrote.
+func (s *Spool) secureNewest() error {
+	if len(s.segments) == 0 {
+		return nil
+	}
+	g := s.segments[len(s.segments)-1]
+	f, err := s.outside.disk.Edit(s.path(g.name()))
+	if err != nil {
+		return fmt.Errorf("secure segment: %w", err)
+	}
+	defer f.Close()
+	for at := int64(0); at < g.size; at += readAhead {
+		block := make([]byte, min(readAhead, g.size-at))
+		if readFull(f, block, at) != nil {
+			continue // it cannot be told a client that it is stored either, see replay
+		}
+		if _, err := f.WriteAt(block, at); err != nil {
+			return fmt.Errorf("secure segment: %w", err)
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("secure segment: %w", err)
+	}
 	return nil
 }
 
@@ -59,7 +105,7 @@ func (s *Spool) refuseLater() error {
 	}
 	for _, name := range names {
 		if base, ok := segmentBase(name); ok {
-			if _, _, err := s.inspect(name, base); err != nil {
+			if _, _, err := inspect(s.outside.disk, s.path(name), base); err != nil {
 				return fmt.Errorf("segment %s: %w", name, err)
 			}
 		}
@@ -85,7 +131,7 @@ func (s *Spool) findSegments() (end uint64, err error) {
 		if !ok {
 			continue
 		}
-		g, size, err := s.inspect(name, base)
+		g, size, err := inspect(s.outside.disk, s.path(name), base)
 		if err != nil {
 			return 0, fmt.Errorf("segment %s: %w", name, err)
 		}
@@ -97,18 +143,36 @@ func (s *Spool) findSegments() (end uint64, err error) {
 			continue
 		}
 		if n := len(s.segments); n > 0 && s.segments[n-1].end() > base {
-			// The older one was left after a failure; see store.
-			s.segments[n-1].size = int64(base - s.segments[n-1].base)
-			s.segments[n-1].requestEnd = base
+			s.cutDead(s.segments[n-1], base)
 		}
 		s.segments = append(s.segments, g)
+		s.ages.add(g.base, g.created)
 	}
 	return end, nil
 }
 
+// cutDead ends a segment that was left after a failure, see store, where its
+// successor begins. If its file cannot be cut, the successor must stay as well.
+func (s *Spool) cutDead(g *segment, end uint64) {
+	g.size, g.requestEnd, g.dead = int64(end-g.base), end, true
+	f, err := s.outside.disk.Edit(s.path(g.name()))
+	if err == nil {
+		defer f.Close()
+		err = f.Truncate(g.size)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		s.log.Warn("dead end of a spool segment stays", "segment", g.name(), "err", err)
+		return
+	}
+	g.dead = false
+}
+
 // inspect reads a segment's header; nil when it has none.
-func (s *Spool) inspect(name string, base uint64) (*segment, int64, error) {
-	f, err := s.outside.disk.Open(s.path(name))
+func inspect(d Disk, path string, base uint64) (*segment, int64, error) {
+	f, err := d.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -125,7 +189,7 @@ func (s *Spool) inspect(name string, base uint64) (*segment, int64, error) {
 	if err != nil || !ok || head.base != base {
 		return nil, size, err
 	}
-	g := &segment{base: base, epoch: head.epoch, size: size}
+	g := &segment{base: base, epoch: head.epoch, created: head.created, size: size}
 	g.requestEnd = g.end() // until it is read
 	return g, size, nil
 }
@@ -160,7 +224,11 @@ func (s *Spool) hasSnapshot(g *segment) bool {
 // replaySegment applies a segment's frames. In the newest one it cuts off what
 // the last life did not finish writing.
 func (s *Spool) replaySegment(g *segment, newest bool) error {
-	f, err := s.outside.disk.Open(s.path(g.name()))
+	open := s.outside.disk.Open
+	if newest {
+		open = s.outside.disk.Edit
+	}
+	f, err := open(s.path(g.name()))
 	if err != nil {
 		return err
 	}
@@ -217,19 +285,19 @@ func (s *Spool) apply(g *segment, f frame) {
 
 // cutTail takes the unfinished end off the newest segment. If that fails, the
 // reader meets the same bytes later and skips them.
-func (s *Spool) cutTail(g *segment, f file, tail span) bool {
+func (s *Spool) cutTail(g *segment, f File, tail span) bool {
 	if !s.quarantine(g, f, tail) {
 		return false
 	}
-	err := f.Truncate(tail.from)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
+	if err := f.Truncate(tail.from); err != nil {
 		s.log.Warn("unfinished end of a spool segment stays", "segment", g.name(), "err", err)
 		return false
 	}
 	g.size = tail.from
+	if err := f.Sync(); err != nil {
+		// It may come back, as unfinished as it was.
+		s.log.Warn("cut of a spool segment's unfinished end not synced", "segment", g.name(), "err", err)
+	}
 	return true
 }
 
@@ -253,7 +321,9 @@ func (s *Spool) startAt(last slot, known, damaged bool, end uint64) uint64 {
 	return max(last.pos, oldest)
 }
 
-func (s *Spool) quarantineDir() string { return filepath.Join(s.cfg.Dir, "quarantine") }
+const quarantineName = "quarantine"
+
+func (s *Spool) quarantineDir() string { return filepath.Join(s.cfg.Dir, quarantineName) }
 
 // measureQuarantine counts what lies in quarantine already.
 func (s *Spool) measureQuarantine() error {
@@ -292,7 +362,7 @@ func (s *Spool) quarantineFile(name string, size int64) error {
 // beyond that the bytes are only counted. It reports whether the bytes are safe
 // or given up, so that the original may go. A failure does not stop the reader:
 // on a full disk only reading on makes room.
-func (s *Spool) quarantine(g *segment, f file, bad span) bool {
+func (s *Spool) quarantine(g *segment, f File, bad span) bool {
 	pos, n := g.base+uint64(bad.from), bad.to-bad.from
 	s.metrics.quarantinedBytes.Add(float64(n))
 	s.log.Error("damaged spool bytes are put into quarantine", "segment", g.name(), "position", pos, "bytes", n)

@@ -20,9 +20,17 @@ const (
 type segment struct {
 	base  uint64 // log position of the file's first byte
 	epoch schema.Epoch
-	size  int64 // committed bytes; what the file holds beyond them is dead
+	// created is when it was started, nanoseconds since the Unix epoch.
+	created int64
+	size    int64 // committed bytes; what the file holds beyond them is dead
 	// overhead is the size of header and snapshot, kept for the newest segment.
 	overhead int64
+	// absent says that there is no file yet: the disk had no room for it when the
+	// spool opened.
+	absent bool
+	// dead says that the file may hold bytes beyond size that must never be read. The
+	// base of the next segment says where they begin.
+	dead bool
 	// requestEnd is the position behind the last request, as far as is known; 0
 	// when there is none.
 	requestEnd uint64
@@ -54,12 +62,20 @@ func segmentBase(name string) (uint64, bool) {
 // on its own. Once rotate has been tried, the old segment is never written again,
 // even if rotate failed: the file of the new name may already exist, and two
 // segments must not hold the same positions.
+//
+// A segment of this life without a request is replaced: base and length, padded,
+// stay what they were. On a disk that fails again and again such segments would pile
+// up, and deleted they would not say any more where the one before ends.
 func (s *Spool) rotate(base uint64) error {
 	s.leaving = true
 	now := s.outside.now().UnixNano()
-	next := &segment{base: base, epoch: s.epoch}
 	s.mu.Lock()
-	content := s.firstBytes(next, now)
+	replaced, least := 0, int64(0)
+	if n := len(s.segments); n > 0 && s.segments[n-1].epoch == s.epoch && s.segments[n-1].requestEnd == 0 {
+		base, least, replaced = s.segments[n-1].base, s.segments[n-1].size, 1
+	}
+	next := &segment{base: base, epoch: s.epoch, created: now}
+	content := s.firstBytes(next, now, least)
 	s.mu.Unlock()
 	next.size = int64(len(content))
 	next.overhead = next.size
@@ -71,7 +87,7 @@ func (s *Spool) rotate(base uint64) error {
 	old := s.active
 	s.active, s.leaving = f, false
 	s.mu.Lock()
-	s.segments = append(s.segments, next)
+	s.segments = append(s.segments[:len(s.segments)-replaced], next)
 	s.mu.Unlock()
 	if old != nil {
 		if err := old.Close(); err != nil {
@@ -81,11 +97,13 @@ func (s *Spool) rotate(base uint64) error {
 	return nil
 }
 
-// firstBytes is the header and the snapshot frame of a segment. s.mu is held.
-func (s *Spool) firstBytes(g *segment, now int64) []byte {
+// firstBytes is the header and the snapshot frame of a segment, at least so many
+// bytes. s.mu is held.
+func (s *Spool) firstBytes(g *segment, now, least int64) []byte {
 	b := segmentHeader{epoch: g.epoch, base: g.base, created: now}.append(nil)
 	b = appendFrameHeader(b, frame{kind: frameSnapshot, received: now})
 	b = appendSnapshot(b, s.keys, s.chunks.living(now))
+	b = append(b, make([]byte, max(0, least-int64(len(b))))...) // skipped, as a later version's would be
 	snapshot := b[segmentHeaderSize:]
 	closeFrame(snapshot, 0)
 	sealFrame(snapshot, g.epoch, g.base+segmentHeaderSize)
@@ -93,7 +111,7 @@ func (s *Spool) firstBytes(g *segment, now int64) []byte {
 }
 
 // writeNew makes a file that exists either whole and durable or not at all.
-func (s *Spool) writeNew(name string, content []byte) (file, error) {
+func (s *Spool) writeNew(name string, content []byte) (File, error) {
 	d := s.outside.disk
 	temp := s.path(name + tempSuffix)
 	f, err := d.Create(temp)
@@ -111,6 +129,7 @@ func (s *Spool) writeNew(name string, content []byte) (file, error) {
 	}
 	if err != nil {
 		f.Close()
+		_ = d.Remove(temp) // on a full disk it would take room for nothing
 		return nil, err
 	}
 	return f, nil
@@ -121,12 +140,21 @@ func (s *Spool) writeNew(name string, content []byte) (file, error) {
 func (s *Spool) trim(pos uint64) error {
 	s.trimMu.Lock()
 	defer s.trimMu.Unlock()
+	type victim struct {
+		*segment
+		behind *segment // the one before, if it has a dead end
+	}
 	s.mu.Lock()
-	var done []*segment
-	for _, g := range s.segments[:len(s.segments)-1] {
-		if g.finished(pos) {
-			done = append(done, g)
+	var done []victim
+	for i, g := range s.segments[:len(s.segments)-1] {
+		if !g.finished(pos) {
+			continue
 		}
+		v := victim{segment: g}
+		if i > 0 && s.segments[i-1].dead {
+			v.behind = s.segments[i-1]
+		}
+		done = append(done, v)
 	}
 	s.mu.Unlock()
 	if len(done) == 0 {
@@ -134,7 +162,17 @@ func (s *Spool) trim(pos uint64) error {
 	}
 	var errs []error
 	gone := make(map[*segment]bool)
-	for _, g := range done {
+	for _, v := range done {
+		g := v.segment
+		if v.behind != nil {
+			if !gone[v.behind] {
+				continue // it says where that one ends
+			}
+			if err := s.outside.disk.SyncDir(s.cfg.Dir); err != nil {
+				errs = append(errs, fmt.Errorf("delete segment: %w", err))
+				continue
+			}
+		}
 		err := s.outside.disk.Remove(s.path(g.name()))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("delete segment: %w", err))

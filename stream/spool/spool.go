@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,8 @@ type Spool struct {
 
 	wake      chan struct{} // something is pending; holds one token
 	committed chan struct{} // the log grew; holds one token
+	freed     chan struct{} // the cursor moved: a failed commit may find room; holds one token
+	full      chan struct{} // see Full; holds one token
 	closed    chan struct{} // closed when no Append can succeed any more
 
 	mu       sync.Mutex
@@ -60,22 +63,25 @@ type Spool struct {
 	lastLane uint32
 	segments []*segment // oldest first; the last one is written to
 	buffer   []byte     // a batch's bytes, for reuse
+	trouble  trouble
+	ages     ages
 
 	// Of the committer alone.
-	active  file // the last segment
-	leaving bool // active must not be written to again
-	failing bool // the last commit failed
+	active  File   // the last segment
+	leaving bool   // active must not be written to again
+	failed  *batch // what the last commit could not store
 
 	trimMu sync.Mutex // held while segments are deleted
 	cursor cursor
 	reader reader
+	drops  drops
 
 	quarantined int64 // bytes in quarantine; of Open, then of Next
 }
 
 // outside is what a test replaces to be deterministic or to make things fail.
 type outside struct {
-	disk   disk
+	disk   Disk
 	now    func() time.Time
 	random io.Reader
 }
@@ -84,7 +90,13 @@ type outside struct {
 // segment. It returns ErrLocked when another process holds the directory. reg
 // may be nil. Whoever opened a spool calls Run or Close.
 func Open(cfg Config, reg prometheus.Registerer, log *slog.Logger) (*Spool, error) {
-	return open(cfg, reg, log, outside{disk: localDisk{}, now: time.Now, random: rand.Reader})
+	return OpenOn(cfg, LocalDisk, reg, log)
+}
+
+// OpenOn is Open over another disk. The lock is a file of the operating system all
+// the same.
+func OpenOn(cfg Config, d Disk, reg prometheus.Registerer, log *slog.Logger) (*Spool, error) {
+	return open(cfg, reg, log, outside{disk: d, now: time.Now, random: rand.Reader})
 }
 
 func open(cfg Config, reg prometheus.Registerer, log *slog.Logger, out outside) (*Spool, error) {
@@ -95,6 +107,8 @@ func open(cfg Config, reg prometheus.Registerer, log *slog.Logger, out outside) 
 		cfg: cfg, log: log, outside: out, metrics: newMetrics(),
 		wake:      make(chan struct{}, 1),
 		committed: make(chan struct{}, 1),
+		freed:     make(chan struct{}, 1),
+		full:      make(chan struct{}, 1),
 		closed:    make(chan struct{}),
 		inflight:  make(map[chunkID]*batch),
 		chunks:    newChunkMemory(cfg.ChunkMemory, cfg.ChunkWindow),
@@ -103,6 +117,8 @@ func open(cfg Config, reg prometheus.Registerer, log *slog.Logger, out outside) 
 		batch:     newBatch(nil),
 	}
 	s.metrics.maxBytes.Set(float64(cfg.MaxBytes))
+	s.metrics.usable.Set(1)
+	s.metrics.watch(s.oldestAge)
 	if _, err := io.ReadFull(out.random, s.epoch[:]); err != nil {
 		return nil, fmt.Errorf("draw epoch: %w", err)
 	}
@@ -142,10 +158,9 @@ func (s *Spool) Close() error {
 		return errors.New("close spool: it was run or closed before")
 	}
 	s.stopping = true
-	lost := s.batch
 	s.mu.Unlock()
 	close(s.closed)
-	lost.finish(ErrClosed)
+	s.abandon(ErrClosed)
 	return s.release()
 }
 
@@ -190,9 +205,22 @@ func (s *Spool) showFill() {
 		total += seg.size
 	}
 	s.metrics.bytes.Set(float64(total))
+	s.metrics.segments.Set(float64(len(s.segments)))
 	s.metrics.pending.Set(float64(s.held + s.extra))
 	s.metrics.chunkIDs.Set(float64(len(s.chunks.stored)))
 	s.metrics.backlog.Set(float64(s.head() - min(s.head(), s.cursor.pos.Load())))
+}
+
+// oldestAge is how many seconds ago the oldest entry behind the cursor came.
+func (s *Spool) oldestAge() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pos := s.cursor.pos.Load()
+	at, known := s.ages.at(pos)
+	if !known || !slices.ContainsFunc(s.segments, func(g *segment) bool { return !g.finished(pos) }) {
+		return 0
+	}
+	return max(0, time.Duration(s.outside.now().UnixNano()-at).Seconds())
 }
 
 // signal puts the token into a channel of one.
@@ -205,7 +233,8 @@ func signal(c chan struct{}) {
 
 // Run commits what is appended until ctx ends; then it refuses new appends,
 // commits what is pending, closes the files and gives the directory back. It
-// returns nil when everything pending was committed.
+// returns nil when everything pending was committed; a disk that fails then is not
+// waited for.
 func (s *Spool) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.running || s.stopping {
@@ -220,6 +249,12 @@ func (s *Spool) Run(ctx context.Context) error {
 	s.stopping = true
 	s.mu.Unlock()
 	close(s.closed)
-	err := s.commit()
+	var err error
+	for err == nil && s.unwritten() {
+		err = s.commit()
+	}
+	if err != nil {
+		s.abandon(fmt.Errorf("%w: %w", ErrClosed, err))
+	}
 	return errors.Join(err, s.release())
 }

@@ -57,6 +57,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("slow: %w", err)
 		}
 	}
+	if b.plan.has(partAcks) {
+		b.log("acks after write and after fdatasync")
+		if b.report.Acks, err = b.acks(ctx); err != nil {
+			return fmt.Errorf("acks: %w", err)
+		}
+	}
 	if b.plan.has(partLimits) {
 		b.log("shard limits on, for %v", b.plan.limitsWarm+b.plan.limitsFor)
 		if b.report.Limits, err = b.limits(ctx, b.streamBytesPerLine()); err != nil {

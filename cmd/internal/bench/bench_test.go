@@ -29,7 +29,7 @@ func small(parts ...string) plan {
 	p := quickPlan()
 	p.sizes, p.parts = []int{500}, parts
 	p.lines = map[int]int64{500: 3_000}
-	p.slowFor, p.limitsWarm, p.limitsFor = time.Second, 500*time.Millisecond, 2*time.Second
+	p.slowFor, p.acksFor, p.limitsWarm, p.limitsFor = time.Second, 300*time.Millisecond, 500*time.Millisecond, 2*time.Second
 	p.ceilingBytes, p.judged = 4<<20, true
 	return p
 }
@@ -45,7 +45,7 @@ func newBench(t *testing.T, p plan) *bench {
 }
 
 func TestASmallBenchmarkMeasuresEveryPart(t *testing.T) {
-	b := newBench(t, small(partStages, partSlow, partLimits))
+	b := newBench(t, small(partStages, partSlow, partAcks, partLimits))
 	b.profile.dir = t.TempDir()
 	if err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -68,6 +68,9 @@ func TestASmallBenchmarkMeasuresEveryPart(t *testing.T) {
 	}
 	if s := r.Slow; s.Lines != 15 || s.DelayP99 <= 0 || s.DelayP99 > 30 || s.StreamRatio <= 0 {
 		t.Errorf("slow is %+v", s)
+	}
+	if a := r.Acks; a.Written <= 0 || a.Synced <= 0 || a.Ceiling <= 0 {
+		t.Errorf("acks are %+v", a)
 	}
 	if l := r.Limits; l.Lines == 0 || len(l.Samples) == 0 || l.Imbalance < 1 || l.Imbalance > limitsShards {
 		t.Errorf("limits is %+v", l)

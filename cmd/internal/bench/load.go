@@ -22,7 +22,7 @@ func (s Source) lines() *workload.Lines {
 }
 
 // LoadOrder tells the child "load" what to send. It sends as Docker does: one
-// write per message, pieces of 16 KiB, no acks.
+// write per message, pieces of 16 KiB.
 type LoadOrder struct {
 	Address     string // host:port
 	Lines       Source
@@ -31,6 +31,7 @@ type LoadOrder struct {
 	Duration    time.Duration
 	Rate        float64 // lines per second; 0: as fast as they are taken
 	Connections int
+	Ack         bool // one line under way per connection, acknowledged
 }
 
 // LoadFound is what was sent.
@@ -44,7 +45,7 @@ func runLoad(ctx context.Context, o LoadOrder) (LoadFound, error) {
 	cfg := workload.DefaultConfig()
 	cfg.Address = "tcp://" + o.Address
 	cfg.Containers, cfg.First, cfg.Count, cfg.Duration, cfg.Rate = o.Connections, o.First, o.Count, o.Duration, o.Rate
-	cfg.Ack = false
+	cfg.Ack = o.Ack
 	// Without acks a write that is given up and made again may double a line: wait
 	// for as long as a stage may take.
 	cfg.Timeout = stageWithin

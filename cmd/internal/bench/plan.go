@@ -19,6 +19,7 @@ type plan struct {
 	readPasses   int
 	parts        []string
 	slowFor      time.Duration
+	acksFor      time.Duration // of each kind of ack, at the rate that is wanted
 	limitsWarm   time.Duration
 	limitsFor    time.Duration
 	realtimeFor  time.Duration // each
@@ -33,6 +34,7 @@ type plan struct {
 const (
 	partStages = "stages"
 	partSlow   = "slow"
+	partAcks   = "acks"
 	partLimits = "limits"
 
 	partRealtime  = "realtime"
@@ -52,8 +54,8 @@ func fullPlan() plan {
 		seed: 1, runs: 3, sizes: []int{500, 4 << 10, 40 << 10},
 		lines:  map[int]int64{500: 800_000, 4 << 10: 100_000, 40 << 10: 10_000},
 		shards: 4, connections: 8, readPasses: 3,
-		parts:   []string{partStages, partSlow, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory, partCrowd},
-		slowFor: 25 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second, realtimeFor: 30 * time.Second,
+		parts:   []string{partStages, partSlow, partAcks, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory, partCrowd},
+		slowFor: 25 * time.Second, acksFor: 10 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second, realtimeFor: 30 * time.Second,
 		ceilingBytes: 256 << 20, encodeBytes: 90 << 20, runtime: fullRuntime(), judged: true,
 		crowd: crowdPlan{honest: 700, slow: 200, garbage: 100, lines: 200},
 	}
@@ -65,7 +67,7 @@ func quickPlan() plan {
 	p := fullPlan()
 	p.runs, p.readPasses, p.judged = 1, 1, false
 	p.lines = map[int]int64{500: 20_000, 4 << 10: 4_000, 40 << 10: 400}
-	p.slowFor, p.limitsWarm, p.limitsFor, p.realtimeFor = 4*time.Second, 3*time.Second, 6*time.Second, 3*time.Second
+	p.slowFor, p.acksFor, p.limitsWarm, p.limitsFor, p.realtimeFor = 4*time.Second, 2*time.Second, 3*time.Second, 6*time.Second, 3*time.Second
 	p.ceilingBytes, p.encodeBytes, p.runtime = 16<<20, 8<<20, quickRuntime()
 	p.crowd.lines = 20
 	return p

@@ -22,6 +22,7 @@ type Report struct {
 	Yardsticks []Yardstick `json:"yardsticks"`
 	Ceilings   []Ceiling   `json:"ceilings"`
 	Slow       *Slow       `json:"slow,omitempty"`
+	Acks       *Acks       `json:"acks,omitempty"`
 	Limits     *Limits     `json:"limits,omitempty"`
 	Realtime   []*Realtime `json:"realtime,omitempty"`
 	Encodes    []*Encode   `json:"encoder,omitempty"`

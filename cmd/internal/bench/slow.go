@@ -66,7 +66,7 @@ func (b *bench) slow(ctx context.Context) (*Slow, error) {
 	}); err != nil {
 		return nil, err
 	}
-	found, err := b.readBack(ctx, w, count)
+	found, err := b.readBack(ctx, w, count, true)
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +78,9 @@ func (b *bench) slow(ctx context.Context) (*Slow, error) {
 	}, nil
 }
 
-// readBack reads what lies in the stream, with the delay of each line.
-func (b *bench) readBack(ctx context.Context, w *world, lines int64) (ReadFound, error) {
-	child, err := newChild("read", ReadOrder{Stream: streamName, Lines: lines, Seed: b.plan.seed, Passes: 1, Within: time.Minute, Delays: true}, w.Env())
+// readBack reads what lies in the stream, with the delay of each line if asked.
+func (b *bench) readBack(ctx context.Context, w *world, lines int64, delays bool) (ReadFound, error) {
+	child, err := newChild("read", ReadOrder{Stream: streamName, Lines: lines, Seed: b.plan.seed, Passes: 1, Within: time.Minute, Delays: delays}, w.Env())
 	if err != nil {
 		return ReadFound{}, err
 	}

@@ -16,6 +16,7 @@ func (r *Report) print(w io.Writer) {
 	r.printYardsticks(w)
 	r.printCeilings(w)
 	r.printSlow(w)
+	r.Acks.print(w)
 	r.printLimits(w)
 	r.printRealtime(w)
 	r.printEncodes(w)

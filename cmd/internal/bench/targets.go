@@ -16,6 +16,9 @@ func (r *Report) targets() (out []Target) {
 			group(s.LinesPerSecond) + " lines/s", s.LinesPerSecond >= wantChain,
 		})
 	}
+	if r.Acks != nil {
+		out = append(out, r.Acks.targets()...)
+	}
 	if l := r.Limits; l != nil {
 		out = append(out, Target{
 			"lag with shard limits on", "does not grow",

@@ -65,8 +65,8 @@ func (w *world) start(ctx context.Context, n *cluster.Node) error {
 }
 
 // forwarder is one that has started.
-func (w *world) forwarder(ctx context.Context) (*cluster.Node, error) {
-	n, err := w.Forwarder(processForwarder, append(arguments(forwardSets), "--set", "admin.pprof=true")...)
+func (w *world) forwarder(ctx context.Context, args ...string) (*cluster.Node, error) {
+	n, err := w.Forwarder(processForwarder, append(append(arguments(forwardSets), "--set", "admin.pprof=true"), args...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,8 @@ var allowed = map[string][]string{
 	"sinks/rejects":    {"schema", "stream", "sinks/objects"},
 	"sinks/cloudwatch": {"schema", "schema/filter", "stream", "sinks/rejects"},
 
+	"stream/spool/powercut": {"stream/spool"},
+
 	"sinks/treasuredata": {"schema", "stream", "sinks/held", "sinks/rejects"},
 	"cmd":                {"schema", "schema/columns", "schema/edit", "schema/filter", "stream", "consumers", "sinks", "cmd", "deploy/local"},
 	"deploy/local":       {"deploy/local"},
