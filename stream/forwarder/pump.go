@@ -106,8 +106,8 @@ func (p *pump) read(ctx context.Context) (spool.Item, error) {
 	}
 }
 
-// tick lets the rejoiner's clock go on while the pump keeps up and the listeners
-// are open, and asks for close markers. A tick never counts for more than twice its
+// tick lets the rejoiner's clock go on while the pump keeps up, the spool takes what
+// arrives and the listeners are open, and asks for close markers. A tick never counts for more than twice its
 // length: what a stalled process slept through is no silence of the containers.
 func (p *pump) tick(keepsUp bool) error {
 	now := time.Now()
@@ -116,7 +116,7 @@ func (p *pump) tick(keepsUp bool) error {
 		return nil
 	}
 	p.lastTick = now
-	if !keepsUp || p.f.deaf.Load() || p.f.lanes.open.Load() == nil {
+	if !keepsUp || p.f.deaf.Load() || p.f.spool.Stalled(tickEvery) || p.f.lanes.open.Load() == nil {
 		return nil
 	}
 	for _, l := range p.rejoiner.tick(min(elapsed, 2*tickEvery)) {

@@ -64,7 +64,9 @@ func (s *Spool) commit() error {
 		b.stamp(s.outside.now().UnixNano())
 	}
 	start := time.Now()
+	s.storing.Store(start.UnixNano())
 	err := s.store(b)
+	s.storing.Store(0)
 	s.metrics.commitSeconds.Observe(time.Since(start).Seconds())
 	s.report(err)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,9 +68,10 @@ type Spool struct {
 	ages     ages
 
 	// Of the committer alone.
-	active  File   // the last segment
-	leaving bool   // active must not be written to again
-	failed  *batch // what the last commit could not store
+	active  File         // the last segment
+	storing atomic.Int64 // when the commit under way began, 0 for none; read by others
+	leaving bool         // active must not be written to again
+	failed  *batch       // what the last commit could not store
 
 	trimMu sync.Mutex // held while segments are deleted
 	cursor cursor

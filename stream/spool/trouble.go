@@ -55,6 +55,13 @@ func (s *Spool) Usable() error {
 	return nil
 }
 
+// Stalled says that what arrives waits: Usable has an error, or a commit has been
+// under way for longer than patience.
+func (s *Spool) Stalled(patience time.Duration) bool {
+	began := s.storing.Load()
+	return began != 0 && time.Since(time.Unix(0, began)) > patience || s.Usable() != nil
+}
+
 // starved says that whoever waits longest waits for room on the disk. s.mu is held.
 func (s *Spool) starved() bool {
 	return len(s.queue) > 0 && s.used()+s.held+s.extra+s.queue[0].need > s.cfg.MaxBytes
