@@ -122,7 +122,12 @@ func (b *bench) stages(ctx context.Context) error {
 	}
 	b.report.Stages = stageRows(b.report.Runs)
 	for _, size := range b.plan.sizes {
-		b.report.Yardsticks = append(b.report.Yardsticks, yards[size].found)
+		yard := yards[size].found
+		var err error
+		if yard.Parts, err = partsOf(b.source(size).lines(), size, median(yard.CPUPerMillion)); err != nil {
+			return err
+		}
+		b.report.Yardsticks = append(b.report.Yardsticks, yard)
 		b.log("ceiling of the endpoints, lines of %d B", size)
 		c, err := b.ceiling(ctx, b.report.stage(stageForward, size))
 		if err != nil {

@@ -13,6 +13,7 @@ const (
 	stageForward = "forwarder" // load → forwarder → stream
 	stageRead    = "read"      // stream → decoded events
 	stageLake    = "lake"      // stream, filled before → Parquet
+	stageRejoin  = "rejoin"    // load → forwarder, published nowhere; of lines that are cut
 	stageChain   = "chain"     // load → forwarder → stream → Parquet
 )
 
@@ -43,6 +44,9 @@ func (r *round) all(ctx context.Context) (err error) {
 	}
 	if err == nil {
 		err = r.stage(ctx, w, stageLake, r.lake)
+	}
+	if err == nil && r.size > 16<<10 {
+		err = r.stage(ctx, w, stageRejoin, r.rejoin)
 	}
 	w.end()
 	if err != nil {

@@ -19,6 +19,7 @@ func (r *Report) targets() (out []Target) {
 	if r.Acks != nil {
 		out = append(out, r.Acks.targets()...)
 	}
+	out = append(out, r.forwarderTargets()...)
 	if l := r.Limits; l != nil {
 		out = append(out, Target{
 			"lag with shard limits on", "does not grow",
@@ -39,6 +40,34 @@ func (r *Report) targets() (out []Target) {
 	}
 	out = append(out, r.Crowd.targets()...)
 	return append(out, r.peaks()...)
+}
+
+// forwarderTargets hold the forwarder against Fluent Bit 4 (C), measured on a machine of
+// the same kind with the same lines, without a disk buffer and without compression.
+func (r *Report) forwarderTargets() (out []Target) {
+	cpu := func(what, stage string, size int, want float64) {
+		if s := r.stage(stage, size); s != nil {
+			got := s.Processes[0].CPUPerMillion
+			out = append(out, Target{what, fmt.Sprintf("at most %.1f CPU s/M lines", want), fmt.Sprintf("%.2f", got), got <= want})
+		}
+	}
+	cpu("forwarder, 500 B lines (Fluent Bit 10.7)", stageForward, 500, 6)
+	cpu("forwarder, 4 KB lines (Fluent Bit 39)", stageForward, 4<<10, 39)
+	cpu("40 KB lines rejoined, not published (Fluent Bit 113)", stageRejoin, 40<<10, 90)
+	for _, y := range r.Yardsticks {
+		if s := r.stage(stageForward, 4<<10); s != nil && y.LineBytes == s.LineBytes {
+			got := s.Processes[0].CPUPerMillion / y.Parts
+			out = append(out, Target{"forwarder, 4 KB lines, by zstd + scan + msgpack", "at most 1.3 times", fmt.Sprintf("%.2f", got), got <= 1.3})
+		}
+	}
+	if s := r.stage(stageForward, 500); s != nil {
+		out = append(out, Target{"forwarder's memory, 500 B lines (Fluent Bit 132 MB)", "at most 64 MB", fmt.Sprintf("%d MB", s.Processes[0].PeakRSS/1e6), s.Processes[0].PeakRSS <= 64e6},
+			Target{"bytes into Kinesis per log byte, 500 B, full speed", "at most 0.25", fmt.Sprintf("%.3f", s.StreamRatio), s.StreamRatio <= 0.25})
+	}
+	if s := r.Slow; s != nil {
+		out = append(out, Target{"bytes into Kinesis per log byte at 8 KB/s", fmt.Sprintf("at most %.1f", wantSlow), fmt.Sprintf("%.3f", s.StreamRatio), s.StreamRatio <= wantSlow})
+	}
+	return out
 }
 
 // peaks has a row for each process of the product, with its highest peak.

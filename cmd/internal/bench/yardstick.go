@@ -16,6 +16,7 @@ type Yardstick struct {
 	LineBytes     int       `json:"line_bytes"`
 	CPUPerMillion []float64 `json:"cpu_seconds_per_million_lines"` // in the order of the measurements
 	Compression   float64   `json:"compression"`                   // bytes in by bytes out
+	Parts         float64   `json:"parts_cpu_seconds_per_million"` // zstd, a JSON scan and msgpack, see partsOf
 }
 
 const (

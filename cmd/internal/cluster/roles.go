@@ -85,7 +85,7 @@ func (c *Cluster) node(name string, forwards bool, args []string) (*Node, error)
 			return nil, err
 		}
 		n.Args = append(n.Args, "--set", "forward.server.listen=tcp://"+n.Forward)
-		n.Ready = func() bool { return n.healthy() && listens(n.Forward) }
+		n.Ready = func() bool { return n.healthy() && Listens(n.Forward) }
 	}
 	return n, nil
 }
@@ -104,7 +104,8 @@ func (n *Node) healthy() bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-func listens(addr string) bool {
+// Listens reports whether somebody takes connections at addr.
+func Listens(addr string) bool {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return false
