@@ -40,6 +40,9 @@ func (c *Classifier) service(found *values, o *Origin) string {
 	return c.fallback
 }
 
+// ServiceOf is the service by what o says alone: a line's fields do not count.
+func (c *Classifier) ServiceOf(o *Origin) string { return c.service(&values{}, o) }
+
 func label(labels []Label, name string) string {
 	for i := range labels {
 		if labels[i].Name == name {

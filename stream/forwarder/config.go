@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"tributary/stream/multiline"
 )
 
 // Config bounds the pipeline. Sizes are bytes.
@@ -39,6 +41,17 @@ type Config struct {
 	MaxLineBytes int64 `koanf:"max_line_bytes" json:"max_line_bytes"`
 	MaxOpenBytes int64 `koanf:"max_open_bytes" json:"max_open_bytes"`
 	MaxOpenLines int   `koanf:"max_open_lines" json:"max_open_lines"`
+
+	// Multiline says whose plain-text lines are joined to blocks, such as stack traces.
+	// Services are known by what comes with each entry: labels, tag, container name. A
+	// JSON field or the ECS agent does not count here.
+	Multiline multiline.Rules `koanf:"multiline" json:"multiline"`
+	// MultilineTimeout ends a block this long after its last line, as PartialTimeout
+	// ends a line.
+	MultilineTimeout time.Duration `koanf:"multiline_timeout" json:"multiline_timeout"`
+	// MultilineMaxLines caps the lines of a block; MaxLineBytes, MaxOpenBytes and
+	// MaxOpenLines count blocks as they count cut lines.
+	MultilineMaxLines int `koanf:"multiline_max_lines" json:"multiline_max_lines"`
 
 	// ListenGrace keeps the listener open after the stop signal: containers that
 	// die with the instance write their last lines then.
@@ -76,6 +89,11 @@ func DefaultConfig() Config {
 		MaxLineBytes: 4 << 20,
 		MaxOpenBytes: 16 << 20,
 		MaxOpenLines: 1024,
+		// A program prints a trace at once; a second bounds how late the last line of a
+		// burst is.
+		MultilineTimeout: time.Second,
+		// The stacks of a thousand goroutines at ten lines each.
+		MultilineMaxLines: 10_000,
 		// ECS kills 30 s after SIGTERM: 8 s listening, 8 s at most for what is in the
 		// sockets (fluent.Config.Drain), 10 s for the spool, 4 s to spare.
 		ListenGrace:  8 * time.Second,
@@ -104,6 +122,11 @@ func (c Config) Validate() error {
 	check(c.MaxLineBytes >= 64<<10 && c.MaxLineBytes <= 256<<20, "max_line_bytes is %d, want 64 KiB to 256 MiB", c.MaxLineBytes)
 	check(c.MaxOpenBytes >= c.MaxLineBytes, "max_open_bytes is %d, want at least max_line_bytes (%d)", c.MaxOpenBytes, c.MaxLineBytes)
 	check(c.MaxOpenLines >= 1 && c.MaxOpenLines <= 4096, "max_open_lines is %d, want 1 to 4096", c.MaxOpenLines)
+	if err := c.Multiline.Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	check(c.MultilineTimeout >= 100*time.Millisecond && c.MultilineTimeout <= time.Minute, "multiline_timeout is %v, want 100ms to 1m", c.MultilineTimeout)
+	check(c.MultilineMaxLines >= 2 && c.MultilineMaxLines <= 1_000_000, "multiline_max_lines is %d, want 2 to 1000000", c.MultilineMaxLines)
 	check(c.ListenGrace >= 0, "listen_grace is %v, want 0 or more", c.ListenGrace)
 	check(c.DrainTimeout >= time.Second, "drain_timeout is %v, want at least 1s", c.DrainTimeout)
 	return errors.Join(faults...)

@@ -7,6 +7,7 @@ import (
 
 	"tributary/schema"
 	"tributary/stream/fluent"
+	"tributary/stream/multiline"
 )
 
 // attributes is a record of the Docker driver taken apart. Byte slices alias the
@@ -45,7 +46,10 @@ func (a *attributes) read(record []byte) error {
 		case "partial_id":
 			a.partialID = value
 		case "partial_ordinal":
-			a.ordinal, _ = strconv.Atoi(string(value)) // not a number: 0, which marks the line incomplete
+			var err error
+			if a.ordinal, err = strconv.Atoi(string(value)); err != nil || a.ordinal < 1 {
+				a.ordinal = -1 // the ordinal of no piece, which marks the line incomplete
+			}
 		case "partial_last":
 			a.last = string(value) == "true"
 		default:
@@ -88,6 +92,8 @@ type origins struct {
 	known   map[string]*schema.Origin // by container and source, service unset
 	named   map[named]*schema.Origin
 	key     []byte
+
+	grammars map[*schema.Origin]*multiline.Grammar
 }
 
 type named struct {
@@ -107,7 +113,7 @@ const (
 )
 
 func newOrigins(host string, m *metrics) *origins {
-	return &origins{host: host, metrics: m, known: make(map[string]*schema.Origin), named: make(map[named]*schema.Origin)}
+	return &origins{host: host, metrics: m, known: make(map[string]*schema.Origin), named: make(map[named]*schema.Origin), grammars: make(map[*schema.Origin]*multiline.Grammar)}
 }
 
 // of returns the shared origin for a and tag, its service unset.
@@ -136,6 +142,9 @@ func (o *origins) of(a *attributes, tag []byte) *schema.Origin {
 	if len(o.known) >= maxOrigins {
 		clear(o.known)
 		clear(o.named)
+	}
+	if len(o.grammars) >= maxOrigins {
+		clear(o.grammars)
 	}
 	o.known[string(o.key)] = fresh
 	return fresh

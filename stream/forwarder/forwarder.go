@@ -17,6 +17,7 @@ import (
 	"tributary/schema"
 	"tributary/stream"
 	"tributary/stream/fluent"
+	"tributary/stream/multiline"
 	"tributary/stream/spool"
 )
 
@@ -35,6 +36,8 @@ type Forwarder struct {
 	serverCfg fluent.Config
 	spoolCfg  spool.Config
 	rules     atomic.Pointer[Rules]
+	grammars  multiline.Grammars
+	joining   *schema.Classifier // names the services of grammars; the start's
 	out       publisher
 	reg       prometheus.Registerer
 	metrics   *metrics
@@ -52,14 +55,17 @@ func New(cfg Config, server fluent.Config, sp spool.Config, rules *Rules, out pu
 	if need := 2 * max(server.MaxRequestBytes, server.MaxDecompressedBytes); sp.PendingBytes < need {
 		return nil, fmt.Errorf("spool.pending_bytes is %d, want at least %d: twice the largest request of the server", sp.PendingBytes, need)
 	}
+	grammars, err := cfg.Multiline.Compile()
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Host == "" {
-		var err error
 		if cfg.Host, err = os.Hostname(); err != nil {
 			return nil, fmt.Errorf("find the host name: %w", err)
 		}
 	}
 	f := &Forwarder{
-		cfg: cfg, serverCfg: server, spoolCfg: sp, out: out,
+		cfg: cfg, serverCfg: server, spoolCfg: sp, grammars: grammars, joining: rules.classifier, out: out,
 		reg: reg, metrics: newMetrics(reg), log: log, disk: spool.LocalDisk, listening: make(chan struct{}),
 	}
 	f.SetRules(rules)

@@ -26,6 +26,7 @@ import (
 	"tributary/schema/edit"
 	"tributary/stream"
 	"tributary/stream/fluent"
+	"tributary/stream/multiline"
 	"tributary/stream/spool"
 )
 
@@ -346,6 +347,115 @@ func TestTheLastWordsOfACrashComeMarked(t *testing.T) {
 	}
 	if n := s.out.lines()["panic: boom"]; n != 1 {
 		t.Fatalf("%d times after a restart", n)
+	}
+}
+
+func TestAStackTraceIsOneEventAlsoAcrossARestart(t *testing.T) {
+	s := newStation(t)
+	s.cfg.Multiline = multiline.Rules{{Service: "web*", Preset: "java"}}
+	s.cfg.MultilineTimeout, s.cfg.DrainTimeout = time.Minute, time.Second // only the next line ends one
+	s.cfg.PartialMaxAge = time.Hour
+	said := func(source, text string) map[string]string {
+		return map[string]string{"container_id": "c1", "container_name": "/web", "source": source, "log": text}
+	}
+	c := dial(t, s.start())
+	post(t, c, said("stderr", "java.io.IOException: disk"))
+	post(t, c, said("stdout", "a plain line"))
+	post(t, c, said("stderr", "\tat a.B.c(B.java:1)"))
+	other := said("stderr", "java.lang.Error: of a service without a rule")
+	other["container_name"] = "/api"
+	other["container_id"] = "c2"
+	post(t, c, other)
+	s.await("the lines beside it", func() bool { return len(s.out.lines()) == 2 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	c = dial(t, s.start())
+	post(t, c, said("stderr", "Caused by: java.lang.Error: cable"))
+	post(t, c, said("stderr", `{"message":"next"}`))
+	trace := "java.io.IOException: disk\n\tat a.B.c(B.java:1)\nCaused by: java.lang.Error: cable"
+	s.await("the trace", func() bool { return s.out.lines()[trace] == 1 && s.out.lines()[`{"message":"next"}`] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range s.out.events {
+		if string(e.Line) == trace && (e.Kind != schema.KindRaw || e.Flags != 0 || e.Origin.Source != "stderr" || e.Origin.Service != "web") {
+			t.Errorf("the trace is %+v of %+v", e, e.Origin)
+		}
+	}
+	if n := len(s.out.lines()); n != 4 {
+		t.Errorf("%d lines, want 4", n)
+	}
+}
+
+// The line that ended a block is the first of the next: an offset of its own keeps it
+// safe when blocks are no more.
+func TestSwitchingMultilineOffLosesAndDoublesNothing(t *testing.T) {
+	s := newStation(t)
+	s.cfg.Multiline = multiline.Rules{{Service: "*", Start: "^[a-z]"}}
+	s.cfg.MultilineTimeout, s.cfg.PartialMaxAge, s.cfg.DrainTimeout = time.Minute, time.Hour, time.Second
+	c := dial(t, s.start())
+	for _, text := range []string{"a", " b", "c"} {
+		post(t, c, map[string]string{"container_id": "c1", "log": text})
+	}
+	s.await("the first block", func() bool { return s.out.lines()["a\n b"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.Multiline = nil
+	s.start()
+	s.await("the line that waited", func() bool { return s.out.lines()["c"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.out.lines()); n != 2 {
+		t.Errorf("%d lines, want 2: %v", n, s.out.lines())
+	}
+}
+
+func TestSilenceEndsABlock(t *testing.T) {
+	s := newStation(t)
+	s.cfg.Multiline = multiline.Rules{{Service: "*", Preset: "go"}}
+	s.cfg.MultilineTimeout = 200 * time.Millisecond
+	c := dial(t, s.start())
+	post(t, c, map[string]string{"container_id": "c1", "log": "panic: boom"})
+	post(t, c, map[string]string{"container_id": "c1", "log": ""})
+	post(t, c, map[string]string{"container_id": "c1", "log": "goroutine 1 [running]:"})
+	s.await("the panic", func() bool { return s.out.lines()["panic: boom\n\ngoroutine 1 [running]:"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if f := s.out.events[0].Flags; f != 0 {
+		t.Errorf("flags %v", f)
+	}
+}
+
+func TestTheTwoStreamsOfOlderDockerDoNotMix(t *testing.T) {
+	s := newStation(t)
+	c := dial(t, s.start())
+	send := func(source, text string, partial bool) {
+		r := map[string]string{"container_id": "c1", "source": source, "log": text}
+		if partial {
+			r["partial_message"] = "true"
+		}
+		post(t, c, r)
+	}
+	send("stdout", "o1", true)
+	send("stderr", "e1", true)
+	send("stdout", "o2", true)
+	send("stderr", "e2", false)
+	// A container that reconnects in the middle of a line goes on with it.
+	_ = c.Close()
+	c = dial(t, s.f.Addrs()[0].String())
+	send("stdout", "o3", false)
+	s.await("both lines", func() bool { return s.out.lines()["o1o2o3"] == 1 && s.out.lines()["e1e2"] == 1 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range s.out.events {
+		if e.Flags != 0 {
+			t.Errorf("%q is marked %v", e.Line, e.Flags)
+		}
 	}
 }
 

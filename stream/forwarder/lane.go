@@ -284,10 +284,11 @@ func (l *lane) send(ctx context.Context, events []queued) error {
 
 // sendParts publishes a line that fits no record as events of their own. Part k
 // of n has the offset n-k below the line's own: the spool leaves room for that
-// between entries, and each part is de-duplicated by itself.
+// between entries, and each part is de-duplicated by itself. Half of the room is that
+// of a block which ended before the entry.
 func (l *lane) sendParts(ctx context.Context, q queued) error {
 	parts := cutParts(q.event.Line)
-	if len(parts) >= spool.OffsetStride {
+	if len(parts) >= spool.OffsetStride/2 {
 		return fmt.Errorf("line of %d bytes has more parts than an entry has offsets", len(q.event.Line))
 	}
 	id := l.lineID(q.event.Offset)

@@ -10,6 +10,7 @@ type metrics struct {
 	received, lines, lineBytes, events, incomplete   prometheus.Counter
 	records, recordBytes, refused, cutLines          prometheus.Counter
 	unreadable, labelsDropped, lostPieces            prometheus.Counter
+	capped                                           *prometheus.CounterVec
 	queued, openLines, openBytes, lanes, spoolBehind prometheus.Gauge
 	ruleEvents, ruleBytes                            *prometheus.CounterVec // by rule, action, result
 }
@@ -30,11 +31,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reg.MustRegister(c)
 		return c
 	}
+	capped := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_forwarder_capped_lines_total", Help: "Lines and blocks ended by a cap, by the key that sets it."}, []string{"cap"})
+	for _, name := range []string{capLineBytes, capOpenBytes, capOpenLines, capLines} {
+		capped.WithLabelValues(name)
+	}
+	reg.MustRegister(capped)
 	return &metrics{
 		ruleEvents:    byRule("rule_events_total", "Events that a rule dropped, kept, masked, truncated or, unparsed, masked in whole."),
 		ruleBytes:     byRule("rule_bytes_total", "Bytes of lines that a rule dropped or kept, of values that it masked, and that it cut off."),
+		capped:        capped,
 		received:      counter("received_total", "Forward events made durable, pieces of cut lines each for itself."),
-		lines:         counter("lines_total", "Lines after rejoining."),
+		lines:         counter("lines_total", "Lines after rejoining, a block of lines as one."),
 		lineBytes:     counter("line_bytes_total", "Bytes of lines after rejoining."),
 		events:        counter("events_total", "Events stored in the stream."),
 		incomplete:    counter("incomplete_lines_total", "Lines delivered with pieces missing."),
@@ -46,8 +53,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		lostPieces:    counter("lost_pieces_total", "Pieces of cut lines given up because the full spool had dropped entries behind them."),
 		labelsDropped: counter("labels_dropped_total", "Origins whose labels exceeded 16 KiB and were cut."),
 		queued:        gauge("queued_bytes", "Bytes waiting in lanes."),
-		openLines:     gauge("open_lines", "Cut lines waiting for pieces."),
-		openBytes:     gauge("open_bytes", "Bytes of cut lines waiting for pieces."),
+		openLines:     gauge("open_lines", "Cut lines waiting for pieces, and blocks waiting for lines."),
+		openBytes:     gauge("open_bytes", "Bytes of cut lines and blocks that wait, and of what is noted of them."),
 		lanes:         gauge("lanes", "Open lanes."),
 		spoolBehind:   gauge("undone_entries", "Spool entries read and not yet stored in the stream."),
 	}

@@ -8,6 +8,7 @@ import (
 	"tributary/schema"
 	"tributary/schema/edit"
 	"tributary/schema/filter"
+	"tributary/stream/multiline"
 	"tributary/stream/spool"
 )
 
@@ -121,7 +122,7 @@ func (p *pump) tick(keepsUp bool) error {
 	}
 	for _, l := range p.rejoiner.tick(min(elapsed, 2*tickEvery)) {
 		lane := p.f.lanes.pick([]byte(l.origin.ContainerID))
-		if err := p.f.spool.Mark(lane, closeMark(l.key)); err != nil {
+		if err := p.f.spool.Mark(lane, closeMark(l.mark())); err != nil {
 			return err
 		}
 	}
@@ -131,7 +132,7 @@ func (p *pump) tick(keepsUp bool) error {
 // showOpen shows what rejoining holds.
 func (p *pump) showOpen() {
 	p.f.held.Store(int64(p.rejoiner.held))
-	p.f.metrics.openLines.Set(float64(len(p.rejoiner.open)))
+	p.f.metrics.openLines.Set(float64(p.rejoiner.count()))
 	p.f.metrics.openBytes.Set(float64(p.rejoiner.bytes))
 }
 
@@ -165,18 +166,62 @@ func (p *pump) take(ctx context.Context, item spool.Item) error {
 		return p.unreadable(ctx, item, index, err)
 	}
 	origin := p.origins.of(&p.attrs, a.tag)
-	if key, cut := p.lineKey(); cut {
-		line, ok := p.rejoiner.add(piece{
-			index: index, position: item.Position, key: key, ordinal: p.attrs.ordinal, last: p.attrs.last,
-			data: p.attrs.line, origin: origin, time: a.time, received: item.Received, recent: item.Epoch == p.f.spool.Epoch(),
-		})
-		p.showOpen()
-		if !ok {
-			return nil
-		}
-		return p.emit(ctx, item, line)
+	key, cut := p.lineKey()
+	grammar := p.grammar(origin)
+	if !cut && grammar == nil {
+		return p.emit(ctx, item, joined{line: p.keep(p.attrs.line), origin: origin, time: a.time, received: item.Received, indexes: []uint64{index}})
 	}
-	return p.emit(ctx, item, joined{line: p.keep(p.attrs.line), origin: origin, time: a.time, received: item.Received, indexes: []uint64{index}})
+	one := piece{
+		index: index, position: item.Position, key: key, grammar: grammar, ordinal: p.attrs.ordinal, last: p.attrs.last,
+		data: p.attrs.line, origin: origin, time: a.time, received: item.Received, recent: item.Epoch == p.f.spool.Epoch(),
+	}
+	if grammar != nil {
+		one.block = blockKey(p.attrs.containerID, p.attrs.source)
+		lines := p.rejoiner.join(one)
+		p.showOpen()
+		return p.emitAll(ctx, item, lines)
+	}
+	line, ok := p.rejoiner.add(one)
+	p.showOpen()
+	if !ok {
+		return nil
+	}
+	return p.emit(ctx, item, line)
+}
+
+// grammar says how the container's lines are joined; nil: not at all. It comes from
+// the entry and the configuration of the start alone, so that reading again joins the
+// same lines.
+func (p *pump) grammar(origin *schema.Origin) *multiline.Grammar {
+	if len(p.f.grammars) == 0 || !p.attrs.hasLine || origin.ContainerID == "" {
+		return nil
+	}
+	g, known := p.origins.grammars[origin]
+	if !known {
+		g = p.f.grammars.Of(p.f.joining.ServiceOf(origin))
+		p.origins.grammars[origin] = g
+	}
+	return g
+}
+
+// emitAll emits the lines that the entry of item ended. One that ended before it has
+// the offset half a stride below: the entry may be a line of its own, or the first of
+// one whose lines would then lie at or below an offset that consumers have, if they
+// were ever joined otherwise.
+func (p *pump) emitAll(ctx context.Context, item spool.Item, lines []ended) error {
+	for _, l := range lines {
+		at := item
+		if l.before {
+			at.Offset -= spool.OffsetStride / 2
+		}
+		if l.borrowed {
+			l.line = p.keep(l.line)
+		}
+		if err := p.emit(ctx, at, l.joined); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // skip goes on behind a gap, where the spool was full and dropped entries.
@@ -227,6 +272,9 @@ func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
 	}
 	if line.flags&schema.FlagIncomplete != 0 {
 		p.f.metrics.incomplete.Inc()
+	}
+	if line.capped != "" {
+		p.f.metrics.capped.WithLabelValues(line.capped).Inc()
 	}
 	p.f.metrics.lines.Inc()
 	p.f.metrics.lineBytes.Add(float64(len(line.line)))

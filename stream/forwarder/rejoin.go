@@ -2,16 +2,22 @@ package forwarder
 
 import (
 	"bytes"
+	"strconv"
+	"strings"
 	"time"
 
 	"tributary/schema"
+	"tributary/stream/multiline"
 )
 
-// piece is what the rejoiner is given: one entry of a cut line.
+// piece is what the rejoiner is given: one entry of a cut line, or of a container
+// whose lines are joined.
 type piece struct {
 	index    uint64 // the tracker's
 	position uint64 // the spool's
-	key      string
+	key      string // of the cut line; empty: the entry is a whole one
+	block    string // key of the block that the line may belong to, if there is a grammar
+	grammar  *multiline.Grammar
 	ordinal  int // from 1; 0 when the driver sends none
 	last     bool
 	data     []byte // aliases the spool's buffer
@@ -29,6 +35,7 @@ type joined struct {
 	time     int64
 	received int64
 	indexes  []uint64
+	capped   string // the cap that ended it, if one did
 }
 
 // step is where one piece of a line lies and how much it weighs.
@@ -37,7 +44,11 @@ type step struct {
 	size     int64
 }
 
-// openLine is a line that waits for pieces.
+// stepBytes is what an entry of an open line takes beside its bytes, so that empty
+// ones are bounded too.
+const stepBytes = 32
+
+// openLine is a line that waits for pieces, or a block that waits for lines.
 type openLine struct {
 	joined
 	key     string
@@ -49,6 +60,11 @@ type openLine struct {
 	touched time.Duration // and at the last
 	recent  bool
 	marked  bool // its close marker is on the way
+
+	// Of a block alone.
+	state multiline.State // never Closed
+	lines int
+	cut   string // the cut line in progress, by which the block is known as well
 }
 
 // rejoiner joins pieces by key. It is pure: no I/O, no clock of its own. The pump
@@ -56,9 +72,11 @@ type openLine struct {
 type rejoiner struct {
 	cfg     Config
 	tracker *tracker
-	open    map[string]*openLine
+	open    map[string]*openLine // a block with a cut line in progress has two keys
+	cuts    int                  // how many those are
 	bytes   int64
-	held    int // entries of open lines, ghosts not counted
+	held    int     // entries of open lines, ghosts not counted
+	out     []ended // of the last call of join
 
 	// clock advances only while the pump keeps up with what arrives. A pause of the
 	// whole pipeline (Kinesis away, spool full) must not close lines whose next
@@ -92,45 +110,75 @@ func (r *rejoiner) add(p piece) (joined, bool) {
 		l.origin, l.time, l.received = p.origin, p.time, p.received
 		r.open[p.key] = l
 	}
-	l.touched, l.recent = r.clock, p.recent
-	l.indexes = append(l.indexes, p.index)
-	r.held++
-	size := int64(len(p.data))
-	if l.repeated(p) {
-		// A client without acks sends the piece again after a broken write, whose
-		// first copy had arrived all the same.
-		size = 0
-	} else {
+	r.append(l, p)
+	if !p.last && !r.full(l) {
+		return joined{}, false
+	}
+	return r.finish(l, p.position), true
+}
+
+// append puts a piece behind what l has.
+func (r *rejoiner) append(l *openLine, p piece) {
+	// A client without acks sends a piece again after a broken write, whose first copy
+	// had arrived all the same.
+	if !l.repeated(p) {
 		if p.ordinal != 0 && p.ordinal != l.next {
 			l.flags |= schema.FlagIncomplete // the driver dropped a piece
 		}
 		l.next = p.ordinal + 1
 		l.line = append(l.line, p.data...)
 	}
-	l.steps = append(l.steps, step{p.position, size})
-	l.size += size
-	r.bytes += size
-	switch {
-	case p.last:
-	case l.size >= r.cfg.MaxLineBytes, r.bytes > r.cfg.MaxOpenBytes, len(r.open) > r.cfg.MaxOpenLines:
-		l.flags |= schema.FlagIncomplete
-	default:
-		return joined{}, false
-	}
-	return r.finish(l, p.position), true
+	l.touched, l.recent = r.clock, p.recent
+	l.indexes = append(l.indexes, p.index)
+	r.held++
+	s := step{p.position, p.weight()}
+	l.steps = append(l.steps, s)
+	l.size += s.size
+	r.bytes += s.size
 }
+
+func (p piece) weight() int64 { return int64(len(p.data)) + stepBytes }
+
+// full reports whether a cap ends l here, and marks it then.
+func (r *rejoiner) full(l *openLine) bool {
+	switch {
+	case int64(len(l.line)) >= r.cfg.MaxLineBytes:
+		l.capped = capLineBytes
+	case r.bytes > r.cfg.MaxOpenBytes:
+		l.capped = capOpenBytes
+	case r.count() > r.cfg.MaxOpenLines:
+		l.capped = capOpenLines
+	case l.lines > 0 && l.lines >= r.cfg.MultilineMaxLines:
+		l.capped = capLines
+	default:
+		return false
+	}
+	l.flags |= schema.FlagIncomplete
+	return true
+}
+
+// The caps, as metrics name them.
+const (
+	capLineBytes = "max_line_bytes"
+	capOpenBytes = "max_open_bytes"
+	capOpenLines = "max_open_lines"
+	capLines     = "multiline_max_lines"
+)
+
+// count is how many lines and blocks are open, ghosts among them.
+func (r *rejoiner) count() int { return len(r.open) - r.cuts }
 
 // repeated reports whether p is the piece that came last, once more.
 func (l *openLine) repeated(p piece) bool {
 	return p.ordinal != 0 && p.ordinal == l.next-1 && len(l.steps) > 0 && bytes.HasSuffix(l.line, p.data) &&
-		l.steps[len(l.steps)-1].size == int64(len(p.data))
+		l.steps[len(l.steps)-1].size == p.weight()
 }
 
 // haunt takes a piece of a line that was delivered before the restart. It weighs
 // on the caps as it did then, so that the caps decide for its neighbours as they
 // did then.
 func (r *rejoiner) haunt(l *openLine, p piece) {
-	size := int64(len(p.data))
+	size := p.weight()
 	l.size += size
 	r.bytes += size
 	r.tracker.haunt(l.ghost, step{p.position, size})
@@ -140,10 +188,19 @@ func (r *rejoiner) haunt(l *openLine, p piece) {
 	}
 }
 
-// closed takes the close marker of key, at position. It returns the line the
+// closed takes the close marker that mark names, at position. It returns the line the
 // marker completes, if one is still open.
-func (r *rejoiner) closed(key string, index, position uint64) (joined, bool) {
+func (r *rejoiner) closed(mark string, index, position uint64) (joined, bool) {
+	key, last, exact := parseMark(mark)
 	l := r.open[key]
+	switch {
+	case l == nil:
+	case l.key != key:
+		l = nil // the key of a cut line in a block: the marker is that of an earlier one
+	case exact && l.ghost == nil && l.last() != last:
+		l.marked = false
+		l = nil
+	}
 	switch {
 	case l == nil:
 		r.tracker.done(index)
@@ -155,7 +212,9 @@ func (r *rejoiner) closed(key string, index, position uint64) (joined, bool) {
 		}
 		return joined{}, false
 	}
-	l.flags |= schema.FlagIncomplete
+	if l.state == multiline.Closed || l.cut != "" {
+		l.flags |= schema.FlagIncomplete
+	}
 	l.indexes = append(l.indexes, index)
 	r.held++
 	l.steps = append(l.steps, step{position, 0})
@@ -165,7 +224,7 @@ func (r *rejoiner) closed(key string, index, position uint64) (joined, bool) {
 // finish takes l out of the open lines.
 func (r *rejoiner) finish(l *openLine, end uint64) joined {
 	r.drop(l)
-	if len(l.steps) > 1 {
+	if end > l.steps[0].position {
 		r.tracker.span(l.key, end, l.indexes[len(l.indexes)-1], l.steps)
 	}
 	return l.joined
@@ -192,6 +251,7 @@ func (r *rejoiner) lose(position uint64) (pieces int, bytes int64) {
 func (r *rejoiner) drop(l *openLine) {
 	r.bytes -= l.size
 	r.held -= len(l.indexes) // a ghost has none
+	r.endCut(l)
 	delete(r.open, l.key)
 }
 
@@ -199,11 +259,14 @@ func (r *rejoiner) drop(l *openLine) {
 // up, and returns the lines to close.
 func (r *rejoiner) tick(elapsed time.Duration) (expired []*openLine) {
 	r.clock += elapsed
-	for _, l := range r.open {
-		if l.ghost != nil || l.marked {
+	for key, l := range r.open {
+		if l.ghost != nil || l.marked || key != l.key {
 			continue
 		}
 		patience := r.cfg.PartialTimeout
+		if l.state != multiline.Closed && l.cut == "" {
+			patience = r.cfg.MultilineTimeout
+		}
 		if !l.recent {
 			patience += r.cfg.RestartGrace
 		}
@@ -215,10 +278,32 @@ func (r *rejoiner) tick(elapsed time.Duration) (expired []*openLine) {
 	return expired
 }
 
+// mark is what l's close marker names: its key, and of a block its last entry as well.
+// When the marker is read the block may have gone on, or be the next one of that key.
+func (l *openLine) mark() string {
+	if l.state == multiline.Closed {
+		return l.key
+	}
+	return l.key + "\x00" + strconv.FormatUint(l.last(), 10)
+}
+
+// parseMark tells by exact whether the marker names an entry.
+func parseMark(mark string) (key string, last uint64, exact bool) {
+	if i := strings.LastIndexByte(mark, 0); i >= 0 {
+		if last, err := strconv.ParseUint(mark[i+1:], 10, 64); err == nil {
+			return mark[:i], last, true
+		}
+	}
+	return mark, 0, false
+}
+
+// last is the position of the last entry so far.
+func (l *openLine) last() uint64 { return l.steps[len(l.steps)-1].position }
+
 // waiting is how many lines are open, ghosts not counted.
 func (r *rejoiner) waiting() (n int) {
-	for _, l := range r.open {
-		if l.ghost == nil {
+	for key, l := range r.open {
+		if l.ghost == nil && key == l.key {
 			n++
 		}
 	}

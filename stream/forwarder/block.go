@@ -1,0 +1,123 @@
+package forwarder
+
+import (
+	"tributary/schema"
+	"tributary/stream/multiline"
+)
+
+// A block is an open line to which whole lines are added. It is known by container
+// and source; while the last of its lines is a cut one, by that line's key as well.
+//
+// Which lines belong together is judged by their first bytes, so that a cut line is
+// judged when its first piece comes. From a block's first entry to the one that ends
+// it, every entry of its container and source is the block's. So a ghost needs no
+// grammar: whatever comes up to its end is its own.
+
+// ended is a line that join gives back.
+type ended struct {
+	joined
+	// before says that the entry which ended the line is not part of it, but the first
+	// of what follows, and may be a line itself.
+	before bool
+	// borrowed says that the bytes are still the spool's.
+	borrowed bool
+}
+
+// join takes an entry of a container with a grammar: a whole line, or a piece. It
+// returns the lines that end here, in order, at most one of them before the entry's
+// own; they are valid until the next call.
+func (r *rejoiner) join(p piece) []ended {
+	r.out = r.out[:0]
+	if l := r.open[p.key]; p.key != "" && l != nil {
+		if l.cut == p.key {
+			r.extend(l, p)
+		} else if line, ok := r.add(p); ok {
+			r.out = append(r.out, ended{joined: line})
+		}
+		return r.out
+	}
+	b := r.open[p.block]
+	if b != nil && b.ghost != nil {
+		if p.position <= b.ghost.end {
+			r.haunt(b, p)
+			return r.out
+		}
+		r.drop(b)
+		b = nil
+	}
+	state := multiline.Closed
+	if b != nil {
+		state = b.state
+		if b.cut != "" { // its last piece is lost
+			b.flags |= schema.FlagIncomplete
+			r.endCut(b)
+		}
+	}
+	verdict := multiline.Alone // a line whose beginning is lost
+	if p.ordinal == 0 || p.ordinal == 1 {
+		verdict, state = p.grammar.Next(state, p.data)
+	}
+	if verdict != multiline.Joins && b != nil {
+		r.out = append(r.out, ended{joined: r.finish(b, p.position-1), before: true})
+		b = nil
+	}
+	switch {
+	case verdict != multiline.Alone:
+		if b == nil {
+			b = &openLine{key: p.block, born: r.clock}
+			b.origin, b.time, b.received = p.origin, p.time, p.received
+			r.open[p.block] = b
+		}
+		b.state = state
+		r.begin(b, p)
+	case p.key != "":
+		if line, ok := r.add(p); ok {
+			r.out = append(r.out, ended{joined: line})
+		}
+	default:
+		r.out = append(r.out, ended{borrowed: true, joined: joined{
+			line: p.data, origin: p.origin, time: p.time, received: p.received, indexes: []uint64{p.index},
+		}})
+	}
+	return r.out
+}
+
+// begin adds a line to b, or its first piece.
+func (r *rejoiner) begin(b *openLine, p piece) {
+	if b.lines > 0 {
+		b.line = append(b.line, '\n')
+	}
+	b.lines++
+	b.next = 1
+	if p.key != "" {
+		b.cut = p.key
+		r.open[p.key] = b
+		r.cuts++
+	}
+	r.extend(b, p)
+}
+
+// extend adds a piece to b's last line, or the whole of it.
+func (r *rejoiner) extend(b *openLine, p piece) {
+	r.append(b, p)
+	if p.last || p.key == "" {
+		r.endCut(b)
+	}
+	if r.full(b) {
+		r.out = append(r.out, ended{joined: r.finish(b, p.position)})
+	}
+}
+
+// endCut forgets the cut line in progress, if there is one.
+func (r *rejoiner) endCut(b *openLine) {
+	if b.cut != "" {
+		delete(r.open, b.cut)
+		b.cut = ""
+		r.cuts--
+	}
+}
+
+// blockKey is no key of a cut line: those have a slash behind the container.
+func blockKey(containerID, source []byte) string {
+	return string(containerID) + "\x00" + string(source)
+}
