@@ -26,6 +26,16 @@ import (
 // Of an object that is corrupt it calls each for the rows before the fault. A page of
 // each column is in memory at a time.
 func Read(object io.ReaderAt, size int64, kind schema.Kind, each func(*schema.Event) error) error {
+	tail := make([]byte, min(size, trailerBytes))
+	if _, err := object.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
+		return fmt.Errorf("read its end: %w", err)
+	}
+	// The library makes room for whatever a footer is said to be.
+	if n, err := footerBytes(tail); err != nil {
+		return err
+	} else if n > min(size, maxFooter) {
+		return fmt.Errorf("its footer would have %d of its %d bytes", n, size)
+	}
 	var file *parquet.File
 	err := guarded(func() (err error) {
 		file, err = parquet.OpenFile(object, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(readBuffer))
@@ -363,9 +373,14 @@ func ManifestOf(prefix, key string) (string, bool) {
 // MaxManifest is the longest text that ReadNames is made for.
 const MaxManifest = maxManifest
 
-// ReadNames reads from a manifest's text the keys of its range's objects, and their
-// sizes.
-func ReadNames(text []byte) (map[string]int64, error) {
+// Named is what a manifest says of an object.
+type Named struct {
+	Bytes  int64
+	SHA256 string // in hex; empty: not known
+}
+
+// ReadNames reads from a manifest's text the objects of its range, by their keys.
+func ReadNames(text []byte) (map[string]Named, error) {
 	var m manifest
 	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
@@ -373,9 +388,9 @@ func ReadNames(text []byte) (map[string]int64, error) {
 	if m.Format < 1 || m.Format > formatVersion {
 		return nil, fmt.Errorf("read manifest: it has format %d, this build reads up to %d: use a newer one", m.Format, formatVersion)
 	}
-	sizes := make(map[string]int64, len(m.Objects))
+	objects := make(map[string]Named, len(m.Objects))
 	for _, o := range m.Objects {
-		sizes[o.Key] = o.Bytes
+		objects[o.Key] = Named{o.Bytes, o.SHA256}
 	}
-	return sizes, nil
+	return objects, nil
 }

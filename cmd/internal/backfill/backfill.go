@@ -3,6 +3,7 @@ package backfill
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -114,7 +115,7 @@ func (r *Report) Whole() bool { return r.Faults == 0 && r.Rejects == 0 }
 
 // Run imports what is left of the job. An error leaves a job that goes on.
 func (b *Backfill) Run(ctx context.Context) (*Report, error) {
-	if n := b.cfg.batches(b.cfg.RangeBytes()); n < 1 {
+	if n := b.cfg.batches(b.cfg.rangeBytes()); n < 1 {
 		return nil, fmt.Errorf("memory of %d is too little", b.cfg.Memory)
 	}
 	if err := b.begin(ctx); err != nil {
@@ -285,7 +286,26 @@ func (r *reader) parquet(ctx context.Context, o *fetched, take func(*schema.Even
 	if err != nil {
 		return err
 	}
-	return errors.Join(lake.Read(in, o.size, o.kind, take), release())
+	if err = o.intact(in); err == nil {
+		err = lake.Read(in, o.size, o.kind, take)
+	}
+	return errors.Join(err, release())
+}
+
+// intact holds an object against its manifest's hash. What is not as it was written
+// would be read as whatever it says.
+func (o *object) intact(in io.ReaderAt) error {
+	if o.sha256 == "" {
+		return nil
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(in, 0, o.size)); err != nil {
+		return err
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); sum != o.sha256 {
+		return fmt.Errorf("its SHA-256 is %s, and %s in its manifest", sum, o.sha256)
+	}
+	return nil
 }
 
 func (r *reader) text(ctx context.Context, o *fetched, take func(*schema.Event) error, tooLong func(size int64) error) (err error) {

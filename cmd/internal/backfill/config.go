@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -13,6 +14,10 @@ type Config struct {
 	Memory int64
 	// Parallel is how many batches are read at once, if they fit into Memory.
 	Parallel int
+	// Range is how many bytes of lines, with a charge for each line, are imported as
+	// one; 0: what fits. The larger, the fewer imports; they wait in memory, compressed
+	// unless they do not compress.
+	Range int64
 	// Patience is how long Treasure Data may take nothing before the run ends.
 	Patience time.Duration
 	// KeyPatience is the same while it refuses the key.
@@ -37,6 +42,9 @@ func (c Config) Validate() error {
 	if c.Memory < 128<<20 || c.Memory > 64<<30 {
 		errs = append(errs, fmt.Errorf("memory is %d, want 128MiB to 64GiB", c.Memory))
 	}
+	if c.Range != 0 && (c.Range < 64<<10 || c.Range > maxRange) {
+		errs = append(errs, fmt.Errorf("range is %d, want 64KiB to 64MiB", c.Range))
+	}
 	if c.Parallel < 1 || c.Parallel > 64 {
 		errs = append(errs, fmt.Errorf("parallel is %d, want 1 to 64", c.Parallel))
 	}
@@ -58,13 +66,14 @@ const (
 	maxRange = 64 << 20
 )
 
-// EncodeBytes is the sink's share. A range of RangeBytes fits in, with its bodies and
+// EncodeBytes is the sink's share. A range fits in, with its bodies and
 // the compressors: 24 + 18 + 8 of 56 MiB by default.
 func (c Config) EncodeBytes() int64 { return c.Memory / 24 * 7 }
 
-// RangeBytes of lines, with a charge for each, are imported as one. The larger, the
-// fewer imports; they wait in memory, compressed unless they do not compress.
-func (c Config) RangeBytes() int64 { return min(max(c.Memory/8, minRange), maxRange) }
+// rangeBytes is the size of a new job's ranges.
+func (c Config) rangeBytes() int64 {
+	return cmp.Or(c.Range, min(max(c.Memory/8, minRange), maxRange))
+}
 
 // batches is how many fit beside the sink.
 func (c Config) batches(rangeBytes int64) int {

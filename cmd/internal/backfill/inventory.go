@@ -22,6 +22,7 @@ type entry struct {
 	ETag     string    `json:"etag"`
 	Size     int64     `json:"size"`
 	Modified time.Time `json:"modified"`
+	SHA256   string    `json:"sha256,omitempty"` // as the lake's manifest says
 }
 
 // inventoryDocument names the inventory that counts, and sums it up.
@@ -81,10 +82,7 @@ func (b *Backfill) takeInventory(ctx context.Context) error {
 	}
 	// What an attempt that was cut off has left is nobody's.
 	w := &inventoryWriter{state: b.state, doc: inventoryDocument{Version: stateVersion, Attempt: rand.Text()}}
-	named, err := b.source.newManifests(ctx)
-	if err != nil {
-		return err
-	}
+	named := b.source.newManifests()
 	cut := cutter{rangeBytes: b.doc.RangeBytes}
 	err = b.source.list(ctx, func(page []object, fates []fate) error {
 		chosen := page[:0]
@@ -93,17 +91,17 @@ func (b *Backfill) takeInventory(ctx context.Context) error {
 				chosen = append(chosen, o)
 			}
 		}
-		orphan, err := named.orphans(ctx, chosen)
+		rulings, err := named.rule(ctx, chosen)
 		if err != nil {
 			return err
 		}
 		for i, o := range chosen {
-			if orphan[i] {
+			if rulings[i].orphan {
 				w.orphan(o.key)
 				continue
 			}
 			batch := cut.next(o)
-			if err := w.add(ctx, entry{batch, o.key, o.etag, o.size, o.modified}); err != nil {
+			if err := w.add(ctx, entry{batch, o.key, o.etag, o.size, o.modified, rulings[i].sha256}); err != nil {
 				return fmt.Errorf("store the inventory: %w", err)
 			}
 		}
@@ -229,7 +227,7 @@ func (b *Backfill) eachBatch(ctx context.Context, each func(batch) error) error 
 			}
 			open = batch{number: e.Batch}
 		}
-		open.objects = append(open.objects, object{e.Key, e.ETag, e.Size, e.Modified, placeOf(e.Key, b.source.zone)})
+		open.objects = append(open.objects, object{e.Key, e.ETag, e.Size, e.Modified, e.SHA256, placeOf(e.Key, b.source.zone)})
 		return nil
 	})
 	if err == nil && len(open.objects) > 0 {

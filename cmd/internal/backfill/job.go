@@ -118,7 +118,7 @@ var ErrOtherConfiguration = errors.New("the job was begun with another configura
 func (b *Backfill) begin(ctx context.Context) error {
 	doc := jobDocument{
 		Version: stateVersion, From: b.job.From(), Since: stamp(b.job.Since), Until: stamp(b.job.Until), Format: b.job.Format, Name: b.job.Name,
-		Endpoint: b.endpoint, Plan: b.importer.Plan(), RangeBytes: b.cfg.RangeBytes(), Begun: time.Now().UTC(),
+		Endpoint: b.endpoint, Plan: b.importer.Plan(), RangeBytes: b.cfg.rangeBytes(), Begun: time.Now().UTC(),
 	}
 	err := create(ctx, b.state, jobFile, doc)
 	if err == nil {

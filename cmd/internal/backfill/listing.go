@@ -20,6 +20,7 @@ type object struct {
 	etag     string
 	size     int64
 	modified time.Time
+	sha256   string // empty: not known
 	place
 }
 
@@ -53,7 +54,7 @@ func (s *source) list(ctx context.Context, each func(page []object, fates []fate
 			if !s.below(key) {
 				continue
 			}
-			found := object{key, aws.ToString(o.ETag), aws.ToInt64(o.Size), aws.ToTime(o.LastModified).UTC(), placeOf(key, s.zone)}
+			found := object{key, aws.ToString(o.ETag), aws.ToInt64(o.Size), aws.ToTime(o.LastModified).UTC(), "", placeOf(key, s.zone)}
 			page, fates = append(page, found), append(fates, s.fate(found))
 		}
 		return each(page, fates)
@@ -120,7 +121,7 @@ type Plan struct {
 	Tables     []string  `json:"tables"`
 	MoreTables bool      `json:"more_tables"` // than are listed
 	OtherKinds []string  `json:"other_kinds"` // folders where a kind ought to be
-	Manifests  bool      `json:"manifests"`   // the lake has some, and they say which objects count
+	Manifests  bool      `json:"manifests"`   // there are some, and they say which objects count
 }
 
 const maxPlanTables = 40
@@ -128,7 +129,7 @@ const maxPlanTables = 40
 // Plan looks at the source. It changes nothing.
 func (b *Backfill) Plan(ctx context.Context) (*Plan, error) {
 	p := &Plan{Job: b.job, ID: b.job.ID(), From: b.job.From(), State: b.state.String(), Memory: b.cfg.Memory, Parallel: b.cfg.Parallel,
-		RangeBytes: b.cfg.RangeBytes(), Tables: []string{}, OtherKinds: []string{}}
+		RangeBytes: b.cfg.rangeBytes(), Tables: []string{}, OtherKinds: []string{}}
 	if err := b.planState(ctx, p); err != nil {
 		return nil, err
 	}
@@ -160,13 +161,6 @@ func (b *Backfill) Plan(ctx context.Context) (*Plan, error) {
 	})
 	if err != nil {
 		return nil, err
-	}
-	if p.Parquet > 0 {
-		folder, err := b.source.manifestsPrefix(ctx)
-		if err != nil {
-			return nil, err
-		}
-		p.Manifests = folder != nil
 	}
 	if err := b.estimate(ctx, p, samples, tables); err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,65 +15,88 @@ import (
 	"tributary/sinks/objects"
 )
 
-// manifests knows which objects the lake's range manifests name.
+// manifests knows which objects the range manifests of lakes name.
 type manifests struct {
 	source *source
-	prefix *string // the lake's; nil: there are no manifests, all objects count
-	known  map[string]map[string]int64
+	lakes  map[string]bool // folders: whether manifests lie there
+	known  map[string]map[string]lake.Named
 	names  int // in known
 }
 
-// maxKnownNames bounds what is remembered of manifests.
-const maxKnownNames = 50_000
+const (
+	// maxKnownNames bounds what is remembered of manifests, maxFolders of folders.
+	maxKnownNames = 50_000
+	maxFolders    = 10_000
+)
 
-func (s *source) newManifests(ctx context.Context) (*manifests, error) {
-	prefix, err := s.manifestsPrefix(ctx)
-	return &manifests{source: s, prefix: prefix, known: map[string]map[string]int64{}}, err
+func (s *source) newManifests() *manifests {
+	return &manifests{source: s, lakes: map[string]bool{}, known: map[string]map[string]lake.Named{}}
 }
 
-// manifestsPrefix is the nearest folder around the job's prefix, itself included, that
-// has range manifests: empty, or with a slash at its end; nil if there is none.
-func (s *source) manifestsPrefix(ctx context.Context) (*string, error) {
-	for folder := s.job.Prefix; ; folder = path.Dir(folder) {
-		if folder == "." || folder == "/" {
-			folder = ""
+// lakeOf is the outermost folder around an object that has range manifests: empty, or
+// with a slash at its end. It is false if there is none.
+func (m *manifests) lakeOf(ctx context.Context, key string) (string, bool, error) {
+	for end := 0; ; {
+		folder := key[:end]
+		has, known := m.lakes[folder]
+		if !known {
+			s := m.source
+			page, err := s.options.Page(ctx, s.api, &s3.ListObjectsV2Input{Bucket: &s.job.Bucket, Prefix: aws.String(folder + lake.RangesFolder + "/"), MaxKeys: aws.Int32(1)})
+			if err != nil {
+				return "", false, err
+			}
+			if len(m.lakes) == maxFolders {
+				clear(m.lakes)
+			}
+			has = len(page.Contents) > 0
+			m.lakes[folder] = has
 		}
-		prefix := folder
-		if prefix != "" {
-			prefix += "/"
+		if has {
+			return folder, true, nil
 		}
-		page, err := s.options.Page(ctx, s.api, &s3.ListObjectsV2Input{Bucket: &s.job.Bucket, Prefix: aws.String(prefix + lake.RangesFolder + "/"), MaxKeys: aws.Int32(1)})
+		slash := strings.IndexByte(key[end:], '/')
+		if slash < 0 {
+			return "", false, nil
+		}
+		end += slash + 1
+	}
+}
+
+// manifestOf is the key of the manifest that has to name an object; empty of an object
+// of no lake.
+func (m *manifests) manifestOf(ctx context.Context, o object) (string, error) {
+	if o.form != parquet {
+		return "", nil
+	}
+	if _, ranged := lake.ManifestOf("", o.key); !ranged {
+		return "", nil // it is somebody's own
+	}
+	folder, is, err := m.lakeOf(ctx, o.key)
+	if err != nil || !is {
+		return "", err
+	}
+	key, _ := lake.ManifestOf(folder, o.key)
+	return key, nil
+}
+
+// ruling is what manifests say of an object.
+type ruling struct {
+	orphan bool   // one of the lake that none names: of a flush that was given up, or is not ended yet
+	sha256 string // empty: none says
+}
+
+// rule asks the manifests for each object.
+func (m *manifests) rule(ctx context.Context, list []object) ([]ruling, error) {
+	rulings := make([]ruling, len(list))
+	keys := make([]string, len(list))
+	wanted := map[string]map[string]lake.Named{}
+	for i, o := range list {
+		key, err := m.manifestOf(ctx, o)
 		if err != nil {
 			return nil, err
 		}
-		if len(page.Contents) > 0 {
-			return &prefix, nil
-		}
-		if folder == "" {
-			return nil, nil
-		}
-	}
-}
-
-// orphans tells for each object whether it is one of the lake that no manifest names:
-// of a flush that was given up, or is not ended yet.
-func (m *manifests) orphans(ctx context.Context, list []object) ([]bool, error) {
-	orphan := make([]bool, len(list))
-	if m.prefix == nil {
-		return orphan, nil
-	}
-	keys := make([]string, len(list))
-	wanted := map[string]map[string]int64{}
-	for i, o := range list {
-		if o.form != parquet || !strings.HasPrefix(o.key, *m.prefix) {
-			continue
-		}
-		key, ok := lake.ManifestOf(*m.prefix, o.key)
-		if !ok {
-			continue // no range has written it: it is somebody's own
-		}
 		keys[i] = key
-		if _, known := m.known[key]; !known {
+		if _, known := m.known[key]; key != "" && !known {
 			wanted[key] = nil
 		}
 	}
@@ -89,27 +111,27 @@ func (m *manifests) orphans(ctx context.Context, list []object) ([]bool, error) 
 		if !known {
 			named = wanted[key]
 		}
-		size, there := named[list[i].key]
-		orphan[i] = !there || size != list[i].size
+		object, there := named[list[i].key]
+		rulings[i] = ruling{!there || object.Bytes != list[i].size, object.SHA256}
 	}
 	if m.names > maxKnownNames {
-		m.known, m.names = map[string]map[string]int64{}, 0
+		m.known, m.names = map[string]map[string]lake.Named{}, 0
 	}
 	for key, names := range wanted {
 		m.known[key] = names
 		m.names += len(names) + 1
 	}
-	return orphan, nil
+	return rulings, nil
 }
 
 // manifestsAtOnce are asked for.
 const manifestsAtOnce = 16
 
 // fetch reads manifests; what is missing names nothing.
-func (m *manifests) fetch(ctx context.Context, wanted map[string]map[string]int64) error {
+func (m *manifests) fetch(ctx context.Context, wanted map[string]map[string]lake.Named) error {
 	type result struct {
 		key   string
-		names map[string]int64
+		names map[string]lake.Named
 	}
 	results := make(chan result, len(wanted))
 	g, asking := errgroup.WithContext(ctx)
@@ -129,7 +151,7 @@ func (m *manifests) fetch(ctx context.Context, wanted map[string]map[string]int6
 	return err
 }
 
-func (m *manifests) read(ctx context.Context, key string) (names map[string]int64, err error) {
+func (m *manifests) read(ctx context.Context, key string) (names map[string]lake.Named, err error) {
 	s := m.source
 	err = objects.Patiently(ctx, func() error {
 		ctx, cancel := s.options.Attempt(ctx, 0)

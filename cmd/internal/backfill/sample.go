@@ -52,12 +52,17 @@ func (b *Backfill) estimate(ctx context.Context, p *Plan, s *samples, tables map
 	if err != nil {
 		return err
 	}
-	in := newLineReader()
+	in, named := newLineReader(), b.source.newManifests()
 	for i := range s.list {
 		o := &s.list[i]
 		var share, bytes, lines float64
 		if o.form == parquet {
 			share = float64(o.size)
+			manifest, manifestErr := named.manifestOf(ctx, *o)
+			if manifestErr != nil {
+				return manifestErr
+			}
+			p.Manifests = p.Manifests || manifest != ""
 			bytes, lines, err = b.sampleParquet(ctx, o)
 		} else {
 			share, bytes, lines, err = b.sampleLines(ctx, o, in, events, func(e *schema.Event) {

@@ -54,7 +54,9 @@ func TestABackfillKilledThreeTimesImportsEachLineOnceIn256MiB(t *testing.T) {
 		}
 		if kill < backfillKills {
 			until := int64(*backfillObjects) * int64(kill+1) / (backfillKills + 1) / 2
-			killWhen(t, p, func() bool { return importedObjects(t, filepath.Join(s.DataDir(), "s3", "tributary", "_tributary")) >= until })
+			killWhen(t, p, func() bool {
+				return importedObjects(t, filepath.Join(s.DataDir(), "s3", "tributary", "_tributary")) >= until
+			})
 		}
 	}
 	if err := p.Wait(2 * time.Hour); err != nil {
