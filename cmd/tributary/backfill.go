@@ -136,7 +136,7 @@ func (r *backfilling) run(cmd *cobra.Command) error {
 	if err != nil {
 		return faultOf(err)
 	}
-	if err := printBackfillPlan(cmd.OutOrStdout(), plan, s.TreasureData.Group.Name); err != nil {
+	if err := printBackfillPlan(cmd.OutOrStdout(), plan, &s.TreasureData); err != nil {
 		return err
 	}
 	if r.dryRun {
@@ -247,7 +247,7 @@ func size(bytes float64) string {
 	return fmt.Sprintf("%.0f %s", bytes, units[0])
 }
 
-func printBackfillPlan(w io.Writer, p *backfill.Plan, group string) error {
+func printBackfillPlan(w io.Writer, p *backfill.Plan, td *app.TreasureDataSettings) error {
 	var out strings.Builder
 	row := func(name, format string, args ...any) {
 		text := strings.TrimSuffix(wrap(fmt.Sprintf(format, args...)), "\n")
@@ -283,8 +283,9 @@ func printBackfillPlan(w io.Writer, p *backfill.Plan, group string) error {
 	tables := strings.Join(p.Tables, ", ")
 	if p.MoreTables {
 		tables += " and more"
-	} else if p.Parquet > 0 {
-		tables += " (as names and samples tell)"
+	}
+	if p.Parquet > 0 {
+		tables = strings.TrimPrefix(tables+"; of the rows of Parquet "+td.Database+"."+td.Table, "; of the rows of Parquet ")
 	}
 	row("tables", "%s", tables)
 	out.WriteByte('\n')
@@ -296,7 +297,7 @@ func printBackfillPlan(w io.Writer, p *backfill.Plan, group string) error {
 	} else if p.Parquet > 0 {
 		out.WriteString(wrap("There are no range manifests around the Parquet objects: all of them count."))
 	}
-	out.WriteString(wrap(fmt.Sprintf("What group %s, or another job, has imported of the same events is there under other ids: it will be there twice.", group)))
+	out.WriteString(wrap(fmt.Sprintf("What group %s, or another job, has imported of the same events is there under other ids: it will be there twice.", td.Group.Name)))
 	_, err := io.WriteString(w, out.String())
 	return err
 }

@@ -77,8 +77,11 @@ func (j Job) ID() string {
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
+// GroupPrefix begins the groups of all jobs.
+const GroupPrefix = "backfill-"
+
 // Group is the name under which its rows and rejects go.
-func (j Job) Group() string { return "backfill-" + j.ID() }
+func (j Job) Group() string { return GroupPrefix + j.ID() }
 
 func stamp(t time.Time) string {
 	if t.IsZero() {
