@@ -49,12 +49,18 @@ type world struct {
 	td     treasuredata.Config
 	state  backfill.State
 	hidden []string
-	call   func() // before each request, if it is set
+	call   func()        // before each request, if it is set
+	apart  time.Duration // two events of a flush
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, server: localtest.Start(t), cfg: backfill.DefaultConfig(), td: treasuredata.DefaultConfig()}
+	w := &world{t: t, server: localtest.Start(t), cfg: backfill.DefaultConfig(), td: treasuredata.DefaultConfig(), apart: 10 * time.Second}
+	// A client of its own: connections that were made ahead and never used would hold
+	// up the end of the endpoints.
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	w.server.AWS.HTTPClient = &http.Client{Transport: localtest.PlainBodies(transport)}
 	w.api = s3.NewFromConfig(w.server.AWS, func(o *s3.Options) { o.UsePathStyle = true })
 	if _, err := w.api.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)
@@ -127,7 +133,7 @@ func (w *world) flush(number, n int, change ...func(*lake.Config)) {
 	var events []schema.Event
 	for i := range n {
 		service := []string{"order-api", "cart", "web"}[i%3]
-		e := schema.Event{Time: noon.Add(time.Duration(i) * time.Minute).UnixNano(), Kind: schema.KindApp, Index: uint32(i), Offset: uint64(i),
+		e := schema.Event{Time: noon.Add(time.Duration(i) * w.apart).UnixNano(), Kind: schema.KindApp, Index: uint32(i), Offset: uint64(i),
 			Origin: &schema.Origin{Service: service, ContainerName: service + "-1", Source: "stderr"}}
 		if i%4 == 0 {
 			e.Kind = schema.KindAudit
