@@ -188,8 +188,11 @@ func follow(out io.Writer, b *backfill.Backfill, log *slog.Logger) (stop func())
 				return
 			case now := <-tick.C:
 				f := b.Figures()
-				log.Info("importing", "objects", f.Sums.Objects, "of", f.Objects, "bytes", f.Sums.Bytes, "of_bytes", f.Bytes, "rows", f.Rows,
-					"rejects", f.Rejects, "left", left(f, now))
+				attrs := []any{"objects", f.Sums.Objects, "of", f.Objects, "bytes", f.Sums.Bytes, "of_bytes", f.Bytes, "rows", f.Rows, "rejects", f.Rejects}
+				if rest := left(f, now); rest >= 0 {
+					attrs = append(attrs, "left", rest)
+				}
+				log.Info("importing", attrs...)
 			}
 		}
 	}()

@@ -3,10 +3,8 @@ package backfill
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -15,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tributary/schema"
-	"tributary/sinks/lake"
 	"tributary/sinks/objects"
 	"tributary/sinks/treasuredata"
 	"tributary/stream"
@@ -89,30 +86,6 @@ func New(cfg Config, job Job, p Parts) (*Backfill, error) {
 	}, nil
 }
 
-// Report is what came of a job.
-type Report struct {
-	ID   string `json:"job"`
-	From string `json:"from"`
-	Sums
-	Inventory int64    `json:"inventory_objects"`
-	Damaged   []Damage `json:"damaged"` // the first of them
-	Orphans   int64    `json:"orphans"`
-	Orphaned  []string `json:"orphan_keys"` // the first of them
-	// Appeared and Changed count what the listing at the end has and the inventory has
-	// not: new objects, and those that became others after they were imported.
-	Appeared    int64    `json:"appeared"`
-	Changed     int64    `json:"changed"`
-	ChangedKeys []string `json:"changed_keys"` // the first of them, new ones included
-
-	Begun   time.Time `json:"begun"`
-	Ended   time.Time `json:"ended"`
-	Seconds float64   `json:"seconds"` // importing, of the last run
-	Already bool      `json:"-"`       // the job had ended before
-}
-
-// Whole reports whether all that was meant is imported.
-func (r *Report) Whole() bool { return r.Faults == 0 && r.Rejects == 0 }
-
 // Run imports what is left of the job. An error leaves a job that goes on.
 func (b *Backfill) Run(ctx context.Context) (*Report, error) {
 	if n := b.cfg.batches(b.cfg.rangeBytes()); n < 1 {
@@ -181,166 +154,6 @@ func (b *Backfill) importAll(ctx context.Context, atOnce int) error {
 		})
 	}
 	return g.Wait()
-}
-
-// reader reads batches, one after the other.
-type reader struct {
-	*Backfill
-	lines   *lineReader
-	events  *lineEvents
-	encoder *schema.Encoder
-}
-
-func (b *Backfill) newReader() (*reader, error) {
-	events, err := newLineEvents(b.rules)
-	return &reader{b, newLineReader(), events, schema.NewEncoder()}, err
-}
-
-// read imports what is left of a batch.
-func (r *reader) read(ctx context.Context, next batch) error {
-	shard := shardOf(next)
-	sink, err := r.importer.Open(ctx, shard, r.doc.Plan)
-	if err != nil {
-		return err
-	}
-	p := &packer{Backfill: r.Backfill, ctx: ctx, sink: sink, batch: next.number, shard: shard, encoder: r.encoder}
-	if before, begun := r.open[next.number]; begun {
-		p.number, p.here = before.Range+1, before.Next
-	}
-	rest := next.objects[p.here.Object:]
-	ahead := r.source.fetch(ctx, rest)
-	defer ahead.stop()
-	skip := p.here.Event
-	for i := range rest {
-		p.here = position{Object: len(next.objects) - len(rest) + i}
-		o := ahead.next()
-		if o == nil {
-			return context.Cause(ctx)
-		}
-		if err := r.object(ctx, p, o, skip); err != nil {
-			return err
-		}
-		p.step.Objects++
-		p.step.Bytes += o.size
-		skip = 0
-	}
-	p.here = position{Object: len(next.objects)}
-	return p.end(true)
-}
-
-// fatal is an error that ends the run, as opposed to one of an object.
-type fatal struct{ error }
-
-func (f fatal) Unwrap() error { return f.error }
-
-// object reads one object from an event on. What is wrong with the object itself is
-// noted; an error ends the run.
-func (r *reader) object(ctx context.Context, p *packer, o *fetched, skip int64) error {
-	seen := int64(0)
-	take := func(e *schema.Event) error {
-		p.here.Event = seen
-		seen++
-		switch {
-		case seen <= skip:
-			return nil
-		case !p.job.means(e.Time):
-			p.step.Outside++
-			return nil
-		}
-		if err := p.add(e); err != nil {
-			return fatal{err}
-		}
-		return nil
-	}
-	var err error
-	if o.form == parquet {
-		err = r.parquet(ctx, o, take)
-	} else {
-		err = r.text(ctx, o, take, func(size int64) error {
-			p.here.Event = seen
-			seen++
-			if seen <= skip {
-				return nil
-			}
-			return p.tooLong(&o.object, p.here.Event, size)
-		})
-	}
-	var ends fatal
-	var store unreadable
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &ends):
-		return ends.error
-	case errors.As(err, &store):
-		return store.error
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	}
-	p.damage(&o.object, seen, err)
-	return nil
-}
-
-func (r *reader) parquet(ctx context.Context, o *fetched, take func(*schema.Event) error) error {
-	in, release, err := o.random(ctx, r.source)
-	if err != nil {
-		return err
-	}
-	if err = o.intact(in); err == nil {
-		err = lake.Read(in, o.size, o.kind, take)
-	}
-	return errors.Join(err, release())
-}
-
-// intact holds an object against its manifest's hash. What is not as it was written
-// would be read as whatever it says.
-func (o *object) intact(in io.ReaderAt) error {
-	if o.sha256 == "" {
-		return nil
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(in, 0, o.size)); err != nil {
-		return err
-	}
-	if sum := hex.EncodeToString(h.Sum(nil)); sum != o.sha256 {
-		return fmt.Errorf("its SHA-256 is %s, and %s in its manifest", sum, o.sha256)
-	}
-	return nil
-}
-
-func (r *reader) text(ctx context.Context, o *fetched, take func(*schema.Event) error, tooLong func(size int64) error) (err error) {
-	in, err := o.stream(ctx, r.source)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	for r.lines.reset(in, strings.HasSuffix(strings.ToLower(o.key), ".gz")); ; {
-		l, err := r.lines.next()
-		if err != nil {
-			if err == io.EOF {
-				return nil
-			}
-			return err
-		}
-		if l.size > maxLine {
-			if err := tooLong(l.size); err != nil {
-				return fatal{err}
-			}
-			continue
-		}
-		if l.torn && !torn(r.lines.err) {
-			return r.lines.err // the line goes on where reading could not
-		}
-		if err := take(r.events.of(l, &o.object)); err != nil {
-			return err
-		}
-	}
-}
-
-// torn reports whether an object's own content is at fault.
-func torn(err error) bool {
-	var store unreadable
-	return !errors.As(err, &store)
 }
 
 // flush imports a range, however often that takes.
@@ -442,80 +255,6 @@ func (b *Backfill) readSteps(ctx context.Context) error {
 		return fmt.Errorf("list steps: %w", err)
 	}
 	return nil
-}
-
-// finish looks at the source once more and ends the job.
-func (b *Backfill) finish(ctx context.Context) (*Report, error) {
-	b.mu.Lock()
-	r := &Report{
-		ID: b.job.ID(), From: b.job.From(), Sums: b.sums, Inventory: b.inventory.Objects, Damaged: append([]Damage{}, b.damaged...),
-		Orphans: b.inventory.Orphans, Orphaned: append([]string{}, b.inventory.Named...), ChangedKeys: []string{},
-		Begun: b.doc.Begun, Ended: time.Now().UTC(), Seconds: time.Since(b.imported).Seconds(),
-	}
-	b.mu.Unlock()
-	if err := b.compare(ctx, r); err != nil {
-		return nil, fmt.Errorf("all is imported, but not looked through: %w", err)
-	}
-	if err := create(ctx, b.state, doneFile, r); err != nil && !errors.Is(err, objects.ErrExists) {
-		return nil, fmt.Errorf("store the end: %w", err)
-	}
-	return r, nil
-}
-
-// compare holds the inventory against a new listing. Both are in the order of their
-// keys, so that neither is held.
-func (b *Backfill) compare(ctx context.Context, r *Report) error {
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	known, failed := make(chan entry, 1000), make(chan error, 1)
-	go func() {
-		defer close(known)
-		failed <- b.eachEntry(reading, func(e entry) error {
-			select {
-			case known <- e:
-				return nil
-			case <-reading.Done():
-				return context.Cause(reading)
-			}
-		})
-	}()
-	next, more := <-known
-	err := b.source.list(ctx, func(page []object, fates []fate) error {
-		for i, o := range page {
-			if fates[i] != taken {
-				continue
-			}
-			for more && next.Key < o.key {
-				next, more = <-known
-			}
-			switch there := more && next.Key == o.key; {
-			case there && next.ETag != o.etag:
-				r.Changed++
-				r.tell(o.key)
-			case !there && o.modified.After(b.doc.Begun.Add(-clockSkew)): // the others are orphans
-				r.Appeared++
-				r.tell(o.key)
-			}
-		}
-		return nil
-	})
-	stop()
-	for range known {
-		continue // until it is closed
-	}
-	if readErr := <-failed; err == nil && !errors.Is(readErr, context.Canceled) {
-		err = readErr
-	}
-	return err
-}
-
-// clockSkew is how far S3's clock may be behind ours.
-const clockSkew = time.Minute
-
-func (r *Report) tell(key string) {
-	if len(r.ChangedKeys) < maxNamed {
-		r.ChangedKeys = append(r.ChangedKeys, key)
-	}
 }
 
 // Figures are how far a run has come.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -125,6 +126,38 @@ func TestOneLargeObjectGoesOnInItsMiddle(t *testing.T) {
 	w.wantOnce()
 	if n := len(tdFiles(t, w)); before < 3 || n < before+3 {
 		t.Errorf("%d imports, and %d after it went on", before, n)
+	}
+}
+
+// TestALargeObjectIsReadOnWhereItsConnectionBroke reads lines as they come and Parquet
+// through a file.
+func TestALargeObjectIsReadOnWhereItsConnectionBroke(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Range = 4 << 20
+	random := rand.New(rand.NewPCG(1, 2))
+	noise := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte(random.Uint32())
+		}
+		return fmt.Sprintf("%x", b)
+	}
+	var lines []string
+	for range 700 {
+		lines = append(lines, w.line(`"@timestamp":"2026-03-01T12:00:00Z","x":%q`, noise(1000)))
+	}
+	content := zipped(t, lines...)
+	w.put("applications/cart/app/2026/03/01/12/00_c_0.gz", content)
+	w.noise = noise
+	w.apart = time.Second
+	w.flush(1, 1600)
+	w.cut = 300_000
+	if r := w.mustRun(); !r.Whole() || len(content) < 2*300_000 {
+		t.Errorf("%+v, of %d bytes", r, len(content))
+	}
+	w.wantOnce()
+	if info, err := os.Stat(lakeFile(t, w)); err != nil || info.Size() < 2*300_000 {
+		t.Errorf("the lake's object has %d bytes, %v", info.Size(), err)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -51,11 +53,13 @@ type world struct {
 	hidden []string
 	call   func()        // before each request, if it is set
 	apart  time.Duration // two events of a flush
+	noise  func(int) string
+	cut    int64 // bytes after which each body from S3 breaks off; 0: none
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, server: localtest.Start(t), cfg: backfill.DefaultConfig(), td: treasuredata.DefaultConfig(), apart: 10 * time.Second}
+	w := &world{t: t, server: localtest.Start(t), cfg: backfill.DefaultConfig(), td: treasuredata.DefaultConfig(), apart: 10 * time.Second, noise: func(int) string { return "" }}
 	// A client of its own: connections that were made ahead and never used would hold
 	// up the end of the endpoints.
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
@@ -138,7 +142,7 @@ func (w *world) flush(number, n int, change ...func(*lake.Config)) {
 		if i%4 == 0 {
 			e.Kind = schema.KindAudit
 		}
-		e.Line = []byte(w.line(`"level":"INFO","message":"row %d","o":{"p":[%d]}`, i, i))
+		e.Line = []byte(w.line(`"level":"INFO","message":"row %d","o":{"p":[%d]},"noise":%q`, i, i, w.noise(600)))
 		events = append(events, e)
 	}
 	sequence := stream.SequenceNumber(fmt.Sprintf("4959033827149025660855969253836157109592157598913658%04d", number))
@@ -271,7 +275,26 @@ func (w *world) called() {
 
 func (c counting) GetObject(ctx context.Context, in *s3.GetObjectInput, o ...func(*s3.Options)) (*s3.GetObjectOutput, error) {
 	c.world.called()
-	return c.Client.GetObject(ctx, in, o...)
+	out, err := c.Client.GetObject(ctx, in, o...)
+	if err == nil && c.world.cut > 0 {
+		out.Body = &cutBody{out.Body, c.world.cut}
+	}
+	return out, err
+}
+
+// cutBody breaks off.
+type cutBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (c *cutBody) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		return 0, errors.New("connection reset")
+	}
+	n, err := c.ReadCloser.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
 }
 
 func (c counting) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, o ...func(*s3.Options)) (*s3.ListObjectsV2Output, error) {
