@@ -18,14 +18,29 @@ import (
 	"tributary/stream"
 )
 
-// Read calls each with the event of every row of an object of any format, in its
-// order, until it returns an error. The event, its line included, is the reader's
-// until each returns; its origin may be kept. A line is equal to the one that was
+// Row is an event that was read, and where it stood in the stream.
+type Row struct {
+	schema.Event
+	reader *rowReader
+}
+
+// Place is that of the event's record, and of the event in it.
+func (r *Row) Place() (stream.ShardID, stream.SequenceNumber, uint32, error) {
+	index, err := strconv.ParseUint(string(r.reader.cell("index")), 10, 32)
+	if err != nil {
+		return "", "", 0, fmt.Errorf("column index: %w", err)
+	}
+	return stream.ShardID(r.reader.cell("shard")), stream.SequenceNumber(r.reader.cell("sequence")), uint32(index), nil
+}
+
+// Read calls each with every row of an object of any format, in their order, until it
+// returns an error. The row, its line included, is the reader's until each returns;
+// its origin may be kept. A line is equal to the one that was
 // written, see package schema/columns. Without a kind that of its columns counts.
 //
 // Of an object that is corrupt it calls each for the rows before the fault. A page of
 // each column is in memory at a time.
-func Read(object io.ReaderAt, size int64, kind schema.Kind, each func(*schema.Event) error) error {
+func Read(object io.ReaderAt, size int64, kind schema.Kind, each func(*Row) error) error {
 	tail := make([]byte, min(size, trailerBytes))
 	if _, err := object.ReadAt(tail, size-int64(len(tail))); err != nil && err != io.EOF {
 		return fmt.Errorf("read its end: %w", err)
@@ -152,7 +167,7 @@ func kindOf(leaves map[string]int) schema.Kind {
 	return schema.KindRaw
 }
 
-func (r *rowReader) group(g parquet.RowGroup, each func(*schema.Event) error) (err error) {
+func (r *rowReader) group(g parquet.RowGroup, each func(*Row) error) (err error) {
 	var rows parquet.Rows
 	if err := guarded(func() error { rows = g.Rows(); return nil }); err != nil {
 		return err
@@ -167,7 +182,7 @@ func (r *rowReader) group(g parquet.RowGroup, each func(*schema.Event) error) (e
 			if err != nil {
 				return fmt.Errorf("row %d: %w", number, err)
 			}
-			if err := each(event); err != nil {
+			if err := each(&Row{event, r}); err != nil {
 				return err
 			}
 			number++
@@ -185,21 +200,21 @@ func (r *rowReader) group(g parquet.RowGroup, each func(*schema.Event) error) (e
 }
 
 // event makes that of a row.
-func (r *rowReader) event(row parquet.Row) (*schema.Event, error) {
+func (r *rowReader) event(row parquet.Row) (e schema.Event, err error) {
 	r.take(row)
 	micros, err := strconv.ParseInt(string(r.cell("time")), 10, 64)
 	if err != nil {
-		return nil, fmt.Errorf("column time: %w", err)
+		return e, fmt.Errorf("column time: %w", err)
 	}
-	e := &schema.Event{Time: micros * int64(time.Microsecond), Kind: r.kind}
+	e.Time, e.Kind = micros*int64(time.Microsecond), r.kind
 	if string(r.cell("incomplete")) == "true" {
 		e.Flags |= schema.FlagIncomplete
 	}
 	if e.Part, err = r.part(); err != nil {
-		return nil, err
+		return e, err
 	}
 	if e.Line, err = r.line(micros); err != nil {
-		return nil, err
+		return e, err
 	}
 	e.Origin = r.origin()
 	return e, nil

@@ -47,10 +47,11 @@ func TestReadGivesTheEventsThatWereWritten(t *testing.T) {
 	odd := event(schema.KindApp, noon, "cart", `{"message":"hello","label.a":"the line's","level":"Info","@timestamp":"2026-11-22T12:00:00Z","service":"cart","n":1.50,"o":{"p":[1]}}`)
 	odd.Origin.Labels = []schema.Label{{Name: "a", Value: "the container's"}, {Name: "b", Value: ""}}
 	batches = append(batches, record(len(batches)+1, odd, event(schema.KindAudit, noon, "", `{"marker":"AUDIT","status":200,"duration_ms":1.25,"method":"GET"}`)))
-	want := map[string]int{}
+	want, places := map[string]int{}, map[string]bool{}
 	for _, b := range batches {
 		for i := range b.Events {
 			want[told(&b.Events[i])]++
+			places[fmt.Sprint(shard, " ", b.Sequence, " ", b.Events[i].Index, " ", string(b.Events[i].Line))] = true
 		}
 	}
 	b, keys := lakeOf(t, batches)
@@ -58,8 +59,11 @@ func TestReadGivesTheEventsThatWereWritten(t *testing.T) {
 	for _, k := range keys {
 		content := b.content(k)
 		rows := int64(0)
-		err := lake.Read(bytes.NewReader(content), int64(len(content)), schema.KindUnset, func(e *schema.Event) error {
-			got[told(e)]++
+		err := lake.Read(bytes.NewReader(content), int64(len(content)), schema.KindUnset, func(r *lake.Row) error {
+			got[told(&r.Event)]++
+			if shard, sequence, index, err := r.Place(); err != nil || !places[fmt.Sprint(shard, " ", sequence, " ", index, " ", string(r.Line))] {
+				t.Errorf("%s stood at %s, %s, %d, %v", r.Line, shard, sequence, index, err)
+			}
 			rows++
 			return nil
 		})
@@ -95,7 +99,7 @@ func TestReadOfWhatIsNoObjectOfALakeSaysSo(t *testing.T) {
 		"zeros in its middle":        append(append(slices.Clone(whole[:64]), make([]byte, len(whole)/2)...), whole[64+len(whole)/2:]...),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := lake.Read(bytes.NewReader(content), int64(len(content)), schema.KindApp, func(*schema.Event) error { return nil }); err == nil {
+			if err := lake.Read(bytes.NewReader(content), int64(len(content)), schema.KindApp, func(*lake.Row) error { return nil }); err == nil {
 				t.Error("it was read")
 			}
 		})
@@ -141,7 +145,8 @@ func FuzzRead(f *testing.F) {
 			content = slices.Clone(content)
 			content[uint(at)%uint(len(content))] ^= with
 		}
-		_ = lake.Read(bytes.NewReader(content), int64(len(content)), schema.KindUnset, func(e *schema.Event) error {
+		_ = lake.Read(bytes.NewReader(content), int64(len(content)), schema.KindUnset, func(e *lake.Row) error {
+			_, _, _, _ = e.Place()
 			if e.Origin == nil {
 				t.Error("an event without an origin")
 			}

@@ -101,6 +101,33 @@ func TestAJobCutOffBeforeAndAfterAnyRequestImportsEachLineOnce(t *testing.T) {
 
 var errCut = errors.New("cut off")
 
+// What a group imported from the stream can so be told from what came again.
+func TestRowsOfTheLakeTellTheirPlaceInTheStream(t *testing.T) {
+	w := newWorld(t)
+	w.td.Metadata = []string{"shard", "sequence", "index"}
+	w.flush(7, 60)
+	w.put("applications/cart/app/2026/03/01/12/00_c_0.gz", zipped(t, `{"n":"none","own":1}`))
+	w.mustRun()
+	places := map[string]bool{}
+	for _, rows := range w.rows() {
+		for _, row := range rows {
+			if row["n"] == "none" {
+				if shard := row["_shard"].(string); !strings.HasPrefix(shard, "batch-") {
+					t.Error(shard)
+				}
+				continue
+			}
+			if row["_shard"] != "shardId-000000000000" || !strings.HasSuffix(row["_sequence"].(string), "0007") || row["n"] != fmt.Sprintf("#%v", row["_index"]) {
+				t.Errorf("%v", row)
+			}
+			places[fmt.Sprint(row["_index"])] = true
+		}
+	}
+	if len(places) != 60 {
+		t.Errorf("%d places", len(places))
+	}
+}
+
 func TestOneLargeObjectGoesOnInItsMiddle(t *testing.T) {
 	w := newWorld(t)
 	w.fluentd("cart", "app", noon, 5000)

@@ -102,8 +102,10 @@ const (
 	recordOriginBytes = schema.MaxOrigins / 2
 	// rangeNumbers are the sequence numbers of one range's records.
 	rangeNumbers = 1_000_000
-	// eventCharge is what an event counts toward a range beside its line.
+	// eventCharge is what an event counts toward a range beside its line, placeCharge
+	// what it does besides if its row tells its place.
 	eventCharge = 64
+	placeCharge = 112
 )
 
 // packer makes ranges of a batch's events and imports them. One goroutine uses it.
@@ -121,6 +123,7 @@ type packer struct {
 
 	encoder *schema.Encoder
 	events  []schema.Event
+	places  []treasuredata.Place // of events
 	text    []byte
 	record  int64 // number within the range
 	origins int
@@ -146,9 +149,12 @@ func (p *packer) rangeOf() stream.Range {
 	return stream.Range{Shard: p.shard, First: sequence(p.number, 0), Last: sequence(p.number, rangeNumbers-1)}
 }
 
-// add takes an event, behind the end of the range before it if that is full.
-func (p *packer) add(e *schema.Event) error {
+// add takes an event, and where it stood in the stream, behind the end of the range before it if that is full.
+func (p *packer) add(e *schema.Event, at treasuredata.Place) error {
 	size := int64(len(e.Line)) + eventCharge
+	if p.importer.Placed() {
+		size += placeCharge
+	}
 	if p.begun && p.size+size > p.doc.RangeBytes {
 		if err := p.end(false); err != nil {
 			return err
@@ -181,7 +187,7 @@ func (p *packer) add(e *schema.Event) error {
 	kept.Index = uint32(len(p.events))
 	kept.Offset = uint64(len(p.events)) + 1
 	kept.Line = p.keep(e.Line)
-	p.events = append(p.events, kept)
+	p.events, p.places = append(p.events, kept), append(p.places, at)
 	return nil
 }
 
@@ -221,12 +227,12 @@ func (p *packer) seal() error {
 	if err != nil {
 		return fmt.Errorf("hold lines: %w", err)
 	}
-	err = p.sink.Append(stream.Batch{
+	err = p.sink.AppendPlaced(stream.Batch{
 		Shard: p.shard, Sequence: sequence(p.number, p.record), Arrival: time.Unix(0, p.events[0].Time).UTC(), Epoch: p.epoch,
 		Events: p.events, Record: data, Bytes: int64(p.bytes),
-	})
+	}, p.places)
 	clear(p.events)
-	p.events, p.text = p.events[:0], p.text[:0]
+	p.events, p.places, p.text = p.events[:0], p.places[:0], p.text[:0]
 	p.origins, p.charge, p.bytes = 0, 0, 0
 	p.record++
 	return err

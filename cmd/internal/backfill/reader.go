@@ -11,6 +11,7 @@ import (
 
 	"tributary/schema"
 	"tributary/sinks/lake"
+	"tributary/sinks/treasuredata"
 )
 
 // reader reads batches, one after the other.
@@ -67,7 +68,7 @@ func (f fatal) Unwrap() error { return f.error }
 // noted; an error ends the run.
 func (r *reader) object(ctx context.Context, p *packer, o *fetched, skip int64) error {
 	seen := int64(0)
-	take := func(e *schema.Event) error {
+	take := func(e *schema.Event, at treasuredata.Place) error {
 		p.here.Event = seen
 		seen++
 		switch {
@@ -77,7 +78,7 @@ func (r *reader) object(ctx context.Context, p *packer, o *fetched, skip int64) 
 			p.step.Outside++
 			return nil
 		}
-		if err := p.add(e); err != nil {
+		if err := p.add(e, at); err != nil {
 			return fatal{err}
 		}
 		return nil
@@ -111,13 +112,22 @@ func (r *reader) object(ctx context.Context, p *packer, o *fetched, skip int64) 
 	return nil
 }
 
-func (r *reader) parquet(ctx context.Context, o *fetched, take func(*schema.Event) error) error {
+func (r *reader) parquet(ctx context.Context, o *fetched, take func(*schema.Event, treasuredata.Place) error) error {
 	in, release, err := o.random(ctx, r.source)
 	if err != nil {
 		return err
 	}
 	if err = o.intact(in); err == nil {
-		err = lake.Read(in, o.size, o.kind, take)
+		placed := r.importer.Placed()
+		err = lake.Read(in, o.size, o.kind, func(row *lake.Row) (err error) {
+			var at treasuredata.Place
+			if placed {
+				if at.Shard, at.Sequence, at.Index, err = row.Place(); err != nil {
+					return err
+				}
+			}
+			return take(&row.Event, at)
+		})
 	}
 	return errors.Join(err, release())
 }
@@ -138,7 +148,7 @@ func (o *object) intact(in io.ReaderAt) error {
 	return nil
 }
 
-func (r *reader) text(ctx context.Context, o *fetched, take func(*schema.Event) error, tooLong func(size int64) error) (err error) {
+func (r *reader) text(ctx context.Context, o *fetched, take func(*schema.Event, treasuredata.Place) error, tooLong func(size int64) error) (err error) {
 	in, err := o.stream(ctx, r.source)
 	if err != nil {
 		return err
@@ -161,7 +171,7 @@ func (r *reader) text(ctx context.Context, o *fetched, take func(*schema.Event) 
 		if l.torn && !torn(r.lines.err) {
 			return r.lines.err // the line goes on where reading could not
 		}
-		if err := take(r.events.of(l, &o.object)); err != nil {
+		if err := take(r.events.of(l, &o.object), treasuredata.Place{}); err != nil {
 			return err
 		}
 	}
