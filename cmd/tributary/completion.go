@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tributary/cmd/internal/app"
+	"tributary/cmd/internal/backfill"
 	"tributary/cmd/internal/config"
 	"tributary/cmd/internal/ddl"
 )
@@ -60,6 +61,7 @@ For all sessions, write it where the shell looks:
 var flagValues = map[string][]string{
 	"demo":       {"true", "false"},
 	"engine":     ddl.Engines(),
+	"format":     backfill.Formats(),
 	"for":        {"forward", "lake", "local"},
 	"limits":     {"true", "false"},
 	"log-format": {"auto", "text", "json"},
@@ -70,7 +72,7 @@ var flagValues = map[string][]string{
 }
 
 // flagDirs are the flags that name a directory.
-var flagDirs = []string{"dir", "location", "spool"}
+var flagDirs = []string{"dir", "location", "spool", "state"}
 
 // complete tells cobra how the flags of cmd and of all commands below it are
 // completed. A flag of which nothing is known completes to nothing: file names
@@ -102,7 +104,7 @@ func complete(cmd *cobra.Command) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		})
 	}
-	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout", "filter", "until", "limit", "overlap", "shard", "metrics", "over", "sample", "max-bytes", "server-name", "user", "host"} {
+	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout", "filter", "until", "limit", "overlap", "shard", "metrics", "over", "sample", "max-bytes", "server-name", "user", "host", "from", "parallel", "memory", "patience", "name"} {
 		register(name, cobra.NoFileCompletions)
 	}
 }

@@ -3,6 +3,7 @@ package treasuredata
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -338,12 +339,15 @@ func (a *answer) confirms(b *body) error {
 	return nil
 }
 
+// ErrKeyRefused is in every error that is so because TD refused the API key.
+var ErrKeyRefused = errors.New("refused the API key")
+
 // error tells of an answer that says nothing of the body. None is permanent: all can
 // be mended at TD or in the configuration, and until then nothing is lost.
 func (a *answer) error() error {
 	if a.unauthorized() {
-		return fmt.Errorf("%s refused the API key with %d (%s): check that it is whole, of this region and account, not expired, and may import into and create tables; nothing is lost meanwhile",
-			a.host, a.status, a.text)
+		return fmt.Errorf("%s %w with %d (%s): check that it is whole, of this region and account, not expired, and may import into and create tables; nothing is lost meanwhile",
+			a.host, ErrKeyRefused, a.status, a.text)
 	}
 	return fmt.Errorf("%s answered %d (%s)", a.host, a.status, a.text)
 }

@@ -34,6 +34,11 @@ func newColumns(p plan) *columns {
 	return c
 }
 
+// placed reports whether rows tell an event's place in the stream.
+func (c *columns) placed() bool {
+	return slices.ContainsFunc(c.metadata, func(name string) bool { return name == "shard" || name == "sequence" || name == "index" })
+}
+
 // pathSeparator stands between the names of nested members. It occurs in no UTF-8.
 const pathSeparator = "\xff"
 

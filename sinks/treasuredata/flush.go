@@ -88,6 +88,7 @@ func (s *Sink) round(ctx context.Context) error {
 	}
 	defer budget.Shrink(0)
 	p := &packer{sink: s, ctx: ctx, jobs: jobs, encoder: newRowEncoder(s.layout.columns, s.shard), room: semaphore.NewWeighted(inBodies), limit: inBodies}
+	p.encoder.places = s.pending.places
 	p.uploads.SetLimit(im.cfg.Parallel)
 	err = p.pack(groups, inClear)
 	budget.Shrink(inBodies)

@@ -44,6 +44,8 @@ type cell struct {
 type rowEncoder struct {
 	names
 	shard stream.ShardID
+	// places are of events that were read elsewhere, see AppendPlaced.
+	places map[int32][]Place
 
 	// Of the row at hand.
 	number  uint64
@@ -389,17 +391,21 @@ func (e *rowEncoder) extras(line *held.Line) (n int) {
 
 // appendExtras appends the columns of metadata that differ from row to row.
 func (e *rowEncoder) appendExtras(b []byte, row *held.Row, line *held.Line, r *held.Record) []byte {
+	at := Place{e.shard, r.Sequence, row.Index}
+	if list := e.places[row.Record]; int(row.Index) < len(list) && list[row.Index].Shard != "" {
+		at = list[row.Index]
+	}
 	for _, name := range e.metadata {
 		label := e.labels[name]
 		switch name {
 		case "time_ns":
 			b = msgp.AppendInt64(append(b, label...), row.Time)
 		case "shard":
-			b = msgp.AppendString(append(b, label...), string(e.shard))
+			b = msgp.AppendString(append(b, label...), string(at.Shard))
 		case "sequence":
-			b = msgp.AppendString(append(b, label...), string(r.Sequence))
+			b = msgp.AppendString(append(b, label...), string(at.Sequence))
 		case "index":
-			b = msgp.AppendInt64(append(b, label...), int64(row.Index))
+			b = msgp.AppendInt64(append(b, label...), int64(at.Index))
 		}
 	}
 	if line.Flags&schema.FlagIncomplete != 0 {

@@ -39,6 +39,31 @@ func (s *Sink) reset() {
 // Size is the bytes held by what was appended and not yet flushed.
 func (s *Sink) Size() int64 { return s.size.Load() }
 
+// Place is where an event stood in the stream that it was read from first.
+type Place struct {
+	Shard    stream.ShardID // empty: nowhere
+	Sequence stream.SequenceNumber
+	Index    uint32
+}
+
+// placeBytes is what a place costs, with its sequence number's letters.
+const placeBytes = 112
+
+// AppendPlaced is Append for events that come from elsewhere than the stream: places,
+// one for each event, fill the columns shard, sequence and index.
+func (s *Sink) AppendPlaced(b stream.Batch, places []Place) error {
+	if err := s.Append(b); err != nil || !s.layout.columns.placed() || len(b.Events) == 0 {
+		return err
+	}
+	p := s.pending
+	if p.places == nil {
+		p.places = map[int32][]Place{}
+	}
+	p.places[int32(len(p.List)-1)] = slices.Clone(places)
+	s.size.Add(int64(len(places)) * placeBytes)
+	return nil
+}
+
 // Append takes one record, of which it keeps a copy as it came, and of its events
 // only where they belong. Records come in the order of their sequence numbers.
 func (s *Sink) Append(b stream.Batch) error {
@@ -103,6 +128,7 @@ type pending struct {
 	numbers map[source]uint32
 	names   int64 // bytes: of sources and tables
 	rows    int64
+	places  map[int32][]Place // of records, by their events' indexes
 }
 
 func newPending(shard stream.ShardID, l *layout) *pending {

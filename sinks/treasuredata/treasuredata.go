@@ -106,6 +106,14 @@ func (im *Importer) loader() *held.Loader {
 // JSON with a format number. The same configuration gives the same text.
 func (im *Importer) Plan() string { return im.plan }
 
+// Table is where the rows of a service and kind go, as database.table.
+func (im *Importer) Table(service string, kind schema.Kind) string {
+	return tableName{im.today.database.name(service, kind), im.today.table.name(service, kind)}.String()
+}
+
+// Placed reports whether rows have columns that tell an event's place in the stream.
+func (im *Importer) Placed() bool { return im.today.columns.placed() }
+
 // Open returns the sink of one shard, which follows the given plan whatever today's
 // configuration says. It does no I/O. A plan of a later version is a permanent error.
 func (im *Importer) Open(_ context.Context, shard stream.ShardID, plan string) (*Sink, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tributary/cmd/internal/backfill"
 	"tributary/cmd/internal/config"
 	"tributary/consumers"
 	"tributary/deploy/local"
@@ -292,6 +293,9 @@ func (s *Settings) CheckRejects() error {
 
 // CheckReplay tells what is wrong for "rejects replay".
 func (s *Settings) CheckReplay() error {
+	if strings.HasPrefix(s.Lake.Group.Name, backfill.GroupPrefix) {
+		return Faultf("group %s is a backfill's: nobody reads its rejects from the stream; mend what was wrong and give the backfill another --name", s.Lake.Group.Name)
+	}
 	return errors.Join(s.checkCommon(), faults("stream.producer", s.Stream.Producer.Validate()), s.CheckRejects())
 }
 
