@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -38,6 +39,7 @@ type Producer struct {
 	log     *slog.Logger
 
 	running     atomic.Bool
+	called      atomic.Int64 // when a request last ended
 	arrivals    chan *publication
 	withdrawals chan *publication
 	stopping    chan struct{} // closed when Run takes no more
@@ -107,6 +109,14 @@ func (p *Producer) Publish(ctx context.Context, r Record) error {
 	case err := <-pub.result:
 		return err
 	}
+}
+
+// Called is when a request last ended, whichever way; the zero time if none has.
+func (p *Producer) Called() time.Time {
+	if at := p.called.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 func (p *Producer) check(r Record) error {

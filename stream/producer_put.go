@@ -56,6 +56,7 @@ func (p *Producer) put(ctx context.Context, g group) answer {
 	began := time.Now()
 	out, err := p.api.PutRecords(ctx, in, singleAttempt)
 	p.metrics.seconds.Observe(time.Since(began).Seconds())
+	p.called.Store(time.Now().UnixNano())
 
 	a := answer{group: g, failures: make([]*failure, len(g.members))}
 	if err == nil && len(out.Records) != len(g.members) {

@@ -59,6 +59,26 @@ type Config struct {
 	// DrainTimeout bounds how long stopping waits for the spool to empty. What
 	// remains stays on disk.
 	DrainTimeout time.Duration `koanf:"drain_timeout" json:"drain_timeout"`
+	// Grace is what the process is given between SIGTERM and SIGKILL: stopTimeout of
+	// the ECS container. The parts of a stop must fit it.
+	Grace time.Duration `koanf:"grace" json:"grace"`
+
+	// StuckAfter is how long a lane may store nothing while something waits, or the
+	// pump stand still, before the process calls itself unhealthy.
+	StuckAfter time.Duration `koanf:"stuck_after" json:"stuck_after"`
+}
+
+// spare is what a stop takes besides its parts: the last cursor, closing, exiting.
+const spare = 2 * time.Second
+
+// ValidateStop checks that a stop fits Grace; drain is that of the server.
+func (c Config) ValidateStop(drain time.Duration) error {
+	if sum := c.ListenGrace + drain + c.DrainTimeout + spare; sum > c.Grace {
+		return fmt.Errorf("grace is %v, less than listen_grace (%v), server.drain (%v), drain_timeout (%v) and %v together: "+
+			"the process would be killed before it has drained; lower one of them, or raise grace if stopTimeout of the container is longer",
+			c.Grace, c.ListenGrace, drain, c.DrainTimeout, spare)
+	}
+	return nil
 }
 
 // DefaultConfig fits one ECS instance.
@@ -98,6 +118,10 @@ func DefaultConfig() Config {
 		// sockets (fluent.Config.Drain), 10 s for the spool, 4 s to spare.
 		ListenGrace:  8 * time.Second,
 		DrainTimeout: 10 * time.Second,
+		Grace:        30 * time.Second,
+		// Thirty attempts of 10 s (stream.ProducerConfig.AttemptTimeout): a shard that
+		// is throttled takes a record now and then, and resharding is over by then.
+		StuckAfter: 5 * time.Minute,
 	}
 }
 
@@ -129,5 +153,7 @@ func (c Config) Validate() error {
 	check(c.MultilineMaxLines >= 2 && c.MultilineMaxLines <= 1_000_000, "multiline_max_lines is %d, want 2 to 1000000", c.MultilineMaxLines)
 	check(c.ListenGrace >= 0, "listen_grace is %v, want 0 or more", c.ListenGrace)
 	check(c.DrainTimeout >= time.Second, "drain_timeout is %v, want at least 1s", c.DrainTimeout)
+	check(c.Grace >= 3*time.Second && c.Grace <= time.Hour, "grace is %v, want 3s to 1h", c.Grace)
+	check(c.StuckAfter >= 10*time.Second && c.StuckAfter <= 24*time.Hour, "stuck_after is %v, want 10s to 24h", c.StuckAfter)
 	return errors.Join(faults...)
 }

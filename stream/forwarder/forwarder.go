@@ -27,6 +27,8 @@ type publisher interface {
 	// can be, and another error only when the publisher or ctx ends.
 	Publish(ctx context.Context, r stream.Record) error
 	Run(ctx context.Context) error
+	// Called is when an attempt to store last ended, whichever way.
+	Called() time.Time
 }
 
 // Forwarder receives lines on this instance and publishes them. Make one with New
@@ -43,13 +45,14 @@ type Forwarder struct {
 	metrics   *metrics
 	log       *slog.Logger
 	disk      spool.Disk
+	vitals    vitals
 	listening chan struct{}
 	addrs     []net.Addr
 }
 
 // New checks the configuration; it opens nothing.
 func New(cfg Config, server fluent.Config, sp spool.Config, rules *Rules, out publisher, reg prometheus.Registerer, log *slog.Logger) (*Forwarder, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.ValidateStop(server.Drain)); err != nil {
 		return nil, err
 	}
 	if need := 2 * max(server.MaxRequestBytes, server.MaxDecompressedBytes); sp.PendingBytes < need {
@@ -154,9 +157,12 @@ func (f *run) work(ctx context.Context, server *fluent.Server, ghosts []*ghost) 
 	}
 	stopGrowing := p.start("lane balance", f.balance)
 	stopServer := p.start("server", server.Run)
+	f.vitals.spool = f.spool
+	f.vitals.phase.Store(phaseServing)
 	close(f.listening)
 
 	f.waitFor(ctx, p.failed, nil)
+	f.vitals.phase.Store(phaseStopping)
 	f.log.Info("forwarder stops", "listen_grace", f.cfg.ListenGrace)
 	f.waitFor(p.failed, p.failed, time.After(f.cfg.ListenGrace))
 	// From here on the rest of a line cannot come, however alive its container is.
@@ -237,7 +243,7 @@ func (f *run) lane(e schema.Epoch, number uint32) *lane {
 		key = fmt.Sprintf("%s-%d", e, number)
 		f.log.Warn("partition key of a lane lost, derived anew", "epoch", e, "lane", number)
 	}
-	l := newLane(e, number, key, f.cfg, f.out, f.tracker, f.metrics, f.encoders, f.log)
+	l := newLane(e, number, key, f.cfg, f.out, f.tracker, f.metrics, &f.vitals, f.encoders, f.log)
 	f.running[name] = l
 	f.start(l)
 	return l

@@ -53,6 +53,8 @@ func newShelf() *shelf {
 
 func (s *shelf) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
+func (s *shelf) Called() time.Time { return time.Now() }
+
 func (s *shelf) Publish(ctx context.Context, r stream.Record) error {
 	if s.block != nil {
 		select {
@@ -119,7 +121,7 @@ type station struct {
 func newStation(t *testing.T) *station {
 	cfg := DefaultConfig()
 	cfg.Linger, cfg.ListenGrace, cfg.DrainTimeout = 20*time.Millisecond, 0, 5*time.Second
-	cfg.PartialTimeout, cfg.Host = 200*time.Millisecond, "instance-1"
+	cfg.PartialTimeout, cfg.Host, cfg.Grace = 200*time.Millisecond, "instance-1", 5*time.Minute
 	return &station{t: t, dir: t.TempDir(), cfg: cfg, out: newShelf()}
 }
 
@@ -240,11 +242,15 @@ func pieceOf(id string, ordinal int, last bool, text string) map[string]string {
 func TestALineCarriesWhatDockerSaidOfIt(t *testing.T) {
 	s := newStation(t)
 	c := dial(t, s.start())
+	if err := s.f.Ready(); err == nil {
+		t.Error("ready before the stream was ever reached")
+	}
 	post(t, c, map[string]string{
 		"container_id": "c1", "container_name": "/web", "source": "stderr", "log": `{"marker":"AUDIT"}`, "SERVICE": "condor", "zone": "a",
 	})
 	post(t, c, map[string]string{"hello": "no docker"})
 	s.await("two lines", func() bool { return len(s.out.lines()) == 2 })
+	s.await("readiness", func() bool { return s.f.Ready() == nil && s.f.Healthy() == nil })
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}

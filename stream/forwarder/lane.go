@@ -43,6 +43,7 @@ type lane struct {
 	out      publisher
 	tracker  *tracker
 	metrics  *metrics
+	vitals   *vitals
 	log      *slog.Logger
 	encoders encoders
 
@@ -64,9 +65,9 @@ type lane struct {
 	ratio float64 // lines' bytes per compressed byte, as last seen
 }
 
-func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publisher, t *tracker, m *metrics, shared encoders, log *slog.Logger) *lane {
+func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publisher, t *tracker, m *metrics, v *vitals, shared encoders, log *slog.Logger) *lane {
 	return &lane{
-		epoch: e, number: number, key: key, cfg: cfg, out: out, tracker: t, metrics: m, log: log,
+		epoch: e, number: number, key: key, cfg: cfg, out: out, tracker: t, metrics: m, vitals: v, log: log,
 		encoders: shared,
 		space:    make(chan struct{}, 1), ready: make(chan struct{}, 1),
 		ratio: firstRatio,
@@ -354,9 +355,12 @@ const refusedWait = 30 * time.Second
 
 // publish returns nil when the record is stored.
 func (l *lane) publish(ctx context.Context, record []byte) error {
+	l.vitals.lanes.begin(l)
+	defer l.vitals.lanes.end(l)
 	for {
 		err := l.out.Publish(ctx, stream.Record{Key: l.key, Data: record})
 		if err == nil {
+			l.vitals.answered.Store(time.Now().UnixNano())
 			l.published.Add(int64(len(record)))
 			l.metrics.records.Inc()
 			l.metrics.recordBytes.Add(float64(len(record)))

@@ -66,6 +66,7 @@ func (p *pump) next(ctx context.Context) (item spool.Item, head bool, err error)
 		item, err = p.read(ctx)
 		return item, false, err
 	}
+	p.f.vitals.pumped.Store(0)
 	p.f.idle.Store(true)
 	defer p.f.idle.Store(false)
 	if p.rejoiner.waiting() == 0 {
@@ -108,10 +109,11 @@ func (p *pump) read(ctx context.Context) (spool.Item, error) {
 }
 
 // tick lets the rejoiner's clock go on while the pump keeps up, the spool takes what
-// arrives and the listeners are open, and asks for close markers. A tick never counts for more than twice its
-// length: what a stalled process slept through is no silence of the containers.
+// arrives and the listeners are open, and asks for close markers. A tick never counts
+// for more than twice its length: what a stalled process slept through is no silence of the containers.
 func (p *pump) tick(keepsUp bool) error {
 	now := time.Now()
+	p.f.vitals.pumped.Store(now.UnixNano())
 	elapsed := now.Sub(p.lastTick)
 	if elapsed < tickEvery {
 		return nil
@@ -288,6 +290,7 @@ func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
 			return nil
 		}
 	}
+	p.f.vitals.pumped.Store(0) // a full lane is the lane's fault
 	return l.put(ctx, queued{event: event, indexes: line.indexes})
 }
 

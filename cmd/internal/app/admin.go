@@ -21,16 +21,24 @@ type AdminConfig struct {
 	Pprof bool `koanf:"pprof" json:"pprof"`
 }
 
-// Admin serves /metrics, /healthz and a page that names them.
+// Probes are what the page asks. Each returns nil when all is well; the zero Probes
+// say so always.
+type Probes struct {
+	Ready   func() error // lines that come now are taken, and go on
+	Healthy func() error // nothing is stuck
+}
+
+// Admin serves /metrics, /healthz, /readyz and a page that names them.
 type Admin struct {
-	cfg   AdminConfig
-	reg   *prometheus.Registry
-	ready chan struct{}
+	cfg    AdminConfig
+	reg    *prometheus.Registry
+	probes Probes
+	ready  chan struct{}
 }
 
 // NewAdmin listens on nothing yet.
-func NewAdmin(cfg AdminConfig, reg *prometheus.Registry) *Admin {
-	return &Admin{cfg: cfg, reg: reg, ready: make(chan struct{})}
+func NewAdmin(cfg AdminConfig, reg *prometheus.Registry, probes Probes) *Admin {
+	return &Admin{cfg: cfg, reg: reg, probes: probes, ready: make(chan struct{})}
 }
 
 // Ready is closed once Run listens.
@@ -49,10 +57,11 @@ func (a *Admin) Run(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.reg, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", answer(a.probes.Healthy))
+	mux.HandleFunc("GET /readyz", answer(a.probes.Ready))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprint(w, `<!doctype html><html lang="en"><title>Tributary</title><h1>Tributary</h1><p><a href="/metrics">metrics</a> · <a href="/healthz">health</a></p></html>`)
+		fmt.Fprint(w, `<!doctype html><html lang="en"><title>Tributary</title><h1>Tributary</h1><p><a href="/metrics">metrics</a> · <a href="/healthz">health</a> · <a href="/readyz">readiness</a></p></html>`)
 	})
 	if a.cfg.Pprof {
 		profiles(mux)
@@ -74,6 +83,19 @@ func (a *Admin) Run(ctx context.Context) error {
 	}
 	<-stopped
 	return nil
+}
+
+// answer says "ok", or 503 and what is wrong.
+func answer(probe func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if probe != nil {
+			if err := probe(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+		}
+		fmt.Fprintln(w, "ok")
+	}
 }
 
 // profiles are what "go tool pprof" asks for. Importing the package also fills

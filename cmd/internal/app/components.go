@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -35,9 +36,19 @@ var AWS = fx.Options(
 var clients = fx.Provide(NewKinesis, NewDynamoDB, NewS3, NewCloudWatchLogs)
 
 // RunAdmin serves metrics and health.
-func RunAdmin(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, reg *prometheus.Registry) {
-	a := NewAdmin(s.Admin, reg)
+func RunAdmin(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, reg *prometheus.Registry, f Forwarding) {
+	var probes Probes
+	if f.Forwarder != nil {
+		probes = Probes{Ready: f.Forwarder.Ready, Healthy: f.Forwarder.Healthy}
+	}
+	a := NewAdmin(s.Admin, reg, probes)
 	Run(lc, sd, out, "admin page", a.Ready(), a.Run)
+}
+
+// Forwarding is the forwarder of a command that has one.
+type Forwarding struct {
+	fx.In
+	Forwarder *forwarder.Forwarder `optional:"true"`
 }
 
 // NewForwarder makes the forwarder with its producer.
@@ -193,7 +204,7 @@ const checkTimeout = 10 * time.Second
 // CheckStream refuses to start on a stream that does not exist or that ignores
 // partition keys. When the service cannot be asked the start goes on: a forwarder
 // must take lines while Kinesis is away.
-func CheckStream(lc fx.Lifecycle, s *Settings, k *kinesis.Client, cfg aws.Config, log *slog.Logger) {
+func CheckStream(lc fx.Lifecycle, s *Settings, k *kinesis.Client, cfg aws.Config, f Forwarding, log *slog.Logger) {
 	lc.Append(fx.StartHook(func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 		defer cancel()
@@ -205,9 +216,39 @@ func CheckStream(lc fx.Lifecycle, s *Settings, k *kinesis.Client, cfg aws.Config
 			log.Warn("stream not described, starting all the same", "stream", s.Stream.Ref.String(), "err", err)
 		case d.Automatic:
 			return Faultf("stream %s distributes records automatically and ignores partition keys: switch it to partition keys, lanes need them", s.Stream.Ref)
+		case f.Forwarder != nil:
+			f.Forwarder.Answered()
 		}
 		return nil
 	}))
+}
+
+// askAgain is how often a stream that did not answer at the start is asked again:
+// DescribeStreamSummary takes 20 calls a second for a whole account.
+const askAgain = time.Minute
+
+// AwaitStream asks for the stream until it has answered once, so that a forwarder to
+// which nothing is sent becomes ready. A quarter of the wait is by chance: forwarders
+// that started together do not ask together.
+func AwaitStream(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, k *kinesis.Client, f *forwarder.Forwarder) {
+	Run(lc, sd, out, "look at the stream", nil, func(ctx context.Context) error {
+		for !f.Known() {
+			asking, cancel := context.WithTimeout(ctx, checkTimeout)
+			_, err := stream.Describe(asking, k, s.Stream.Ref)
+			cancel()
+			if err == nil {
+				f.Answered()
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(askAgain - rand.N(askAgain/4)):
+			}
+		}
+		<-ctx.Done()
+		return nil
+	})
 }
 
 // settleTimeout bounds how long "local" waits for its groups to read what the

@@ -232,6 +232,7 @@ func (s *Settings) checkForward() error {
 	_, edits := s.editor()
 	return errors.Join(
 		faults("stream.producer", s.Stream.Producer.Validate()), faults("forward", s.Forward.Config.Validate()),
+		faults("forward", s.Forward.ValidateStop(s.Forward.Server.Drain)), s.checkStuckAfter(),
 		faults("forward.server", s.Forward.Server.Validate()), faults("forward.spool", s.Forward.Spool.Validate()), edits,
 	)
 }
@@ -263,6 +264,14 @@ func (s *Settings) editor() (*edit.Editor, error) {
 	}
 	editor, err := rules.Compile()
 	return editor, faults("forward", err)
+}
+
+// checkStuckAfter leaves a lane some attempts before it counts as stuck.
+func (s *Settings) checkStuckAfter() error {
+	if least := 3 * s.Stream.Producer.AttemptTimeout; s.Forward.StuckAfter < least {
+		return Faultf("forward.stuck_after is %v, want at least %v: three times stream.producer.attempt_timeout", s.Forward.StuckAfter, least)
+	}
+	return nil
 }
 
 // CheckStored tells what is wrong for commands that look at what lies in the bucket.

@@ -19,6 +19,7 @@ var (
 		"forward.listen_grace": "0s",
 		// A stop publishes what lies in the spool, however long that takes.
 		"forward.drain_timeout": "60s",
+		"forward.grace":         "2m",
 	}
 	lakeSets = map[string]string{
 		// Not the five minutes of an account: a run is shorter.

@@ -50,6 +50,8 @@ type shelf struct {
 
 func (s *shelf) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
+func (s *shelf) Called() time.Time { return time.Now() }
+
 func (s *shelf) Publish(ctx context.Context, r stream.Record) error {
 	if !s.take(r) {
 		<-ctx.Done()
