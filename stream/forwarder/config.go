@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"tributary/stream/ecs"
 	"tributary/stream/multiline"
 )
 
@@ -41,6 +42,9 @@ type Config struct {
 	MaxLineBytes int64 `koanf:"max_line_bytes" json:"max_line_bytes"`
 	MaxOpenBytes int64 `koanf:"max_open_bytes" json:"max_open_bytes"`
 	MaxOpenLines int   `koanf:"max_open_lines" json:"max_open_lines"`
+
+	// ECS says where the ECS agent tells of containers.
+	ECS ecs.Config `koanf:"ecs" json:"ecs"`
 
 	// Multiline says whose plain-text lines are joined to blocks, such as stack traces.
 	// Services are known by what comes with each entry: labels, tag, container name. A
@@ -146,8 +150,10 @@ func (c Config) Validate() error {
 	check(c.MaxLineBytes >= 64<<10 && c.MaxLineBytes <= 256<<20, "max_line_bytes is %d, want 64 KiB to 256 MiB", c.MaxLineBytes)
 	check(c.MaxOpenBytes >= c.MaxLineBytes, "max_open_bytes is %d, want at least max_line_bytes (%d)", c.MaxOpenBytes, c.MaxLineBytes)
 	check(c.MaxOpenLines >= 1 && c.MaxOpenLines <= 4096, "max_open_lines is %d, want 1 to 4096", c.MaxOpenLines)
-	if err := c.Multiline.Validate(); err != nil {
-		faults = append(faults, err)
+	for _, err := range []error{c.ECS.Validate(), c.Multiline.Validate()} {
+		if err != nil {
+			faults = append(faults, err)
+		}
 	}
 	check(c.MultilineTimeout >= 100*time.Millisecond && c.MultilineTimeout <= time.Minute, "multiline_timeout is %v, want 100ms to 1m", c.MultilineTimeout)
 	check(c.MultilineMaxLines >= 2 && c.MultilineMaxLines <= 1_000_000, "multiline_max_lines is %d, want 2 to 1000000", c.MultilineMaxLines)

@@ -2,10 +2,12 @@ package forwarder
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 	"strconv"
 
 	"tributary/schema"
+	"tributary/stream/ecs"
 	"tributary/stream/fluent"
 	"tributary/stream/multiline"
 )
@@ -89,11 +91,27 @@ func laneKey(record []byte, conn uint64) (key []byte) {
 type origins struct {
 	host    string
 	metrics *metrics
-	known   map[string]*schema.Origin // by container and source, service unset
+	agent   *ecs.Agent        // nil: not asked
+	known   map[string]*given // by container and source
 	named   map[named]*schema.Origin
 	key     []byte
 
+	placed map[*schema.Origin]placed
+
 	grammars map[*schema.Origin]*multiline.Grammar
+}
+
+// given is an origin, its service unset, and the labels that came with the lines: the
+// origin's own may be more.
+type given struct {
+	*schema.Origin
+	labels []schema.Label
+}
+
+// placed is an origin with what the ECS agent said of its container.
+type placed struct {
+	task   *ecs.Task
+	origin *schema.Origin
 }
 
 type named struct {
@@ -112,16 +130,17 @@ const (
 	maxName = 1024
 )
 
-func newOrigins(host string, m *metrics) *origins {
-	return &origins{host: host, metrics: m, known: make(map[string]*schema.Origin), named: make(map[named]*schema.Origin), grammars: make(map[*schema.Origin]*multiline.Grammar)}
+func newOrigins(host string, agent *ecs.Agent, m *metrics) *origins {
+	return &origins{host: host, agent: agent, metrics: m, known: make(map[string]*given), placed: make(map[*schema.Origin]placed), named: make(map[named]*schema.Origin), grammars: make(map[*schema.Origin]*multiline.Grammar)}
 }
 
-// of returns the shared origin for a and tag, its service unset.
+// of returns the shared origin for a and tag, its service unset. What the tag and
+// the attributes say of ECS is among its labels.
 func (o *origins) of(a *attributes, tag []byte) *schema.Origin {
 	o.key = append(append(o.key[:0], a.containerID...), 0)
 	o.key = append(o.key, a.source...)
-	if known, ok := o.known[string(o.key)]; ok && same(known, a, tag) {
-		return known
+	if known, ok := o.known[string(o.key)]; ok && known.same(a, tag) {
+		return known.Origin
 	}
 	fresh := &schema.Origin{
 		ContainerID:   short(a.containerID),
@@ -138,16 +157,59 @@ func (o *origins) of(a *attributes, tag []byte) *schema.Origin {
 		}
 		fresh.Labels = append(fresh.Labels, schema.Label{Name: string(l.name), Value: string(l.value)})
 	}
-	sort.Slice(fresh.Labels, func(i, j int) bool { return fresh.Labels[i].Name < fresh.Labels[j].Name })
+	sortLabels(fresh.Labels)
+	labels := fresh.Labels
+	task := ecs.Given(fresh.Tag, labels)
+	fresh.Labels = withLabels(labels, task.Labels(labels))
 	if len(o.known) >= maxOrigins {
 		clear(o.known)
 		clear(o.named)
+		clear(o.placed)
 	}
 	if len(o.grammars) >= maxOrigins {
 		clear(o.grammars)
 	}
-	o.known[string(o.key)] = fresh
+	o.known[string(o.key)] = &given{fresh, labels}
 	return fresh
+}
+
+func sortLabels(l []schema.Label) {
+	sort.Slice(l, func(i, j int) bool { return l[i].Name < l[j].Name })
+}
+
+// withLabels returns have with more, sorted; have stays as it is.
+func withLabels(have, more []schema.Label) []schema.Label {
+	if len(more) == 0 {
+		return have
+	}
+	all := append(slices.Clone(have), more...)
+	for i := len(have); i < len(all); i++ {
+		all[i].Value = all[i].Value[:min(len(all[i].Value), maxName)]
+	}
+	sortLabels(all)
+	return all
+}
+
+// place returns the shared origin that is base with what is known now of its
+// container's task.
+func (o *origins) place(base *schema.Origin) *schema.Origin {
+	if o.agent == nil || ecs.Complete(base.Labels) {
+		return base
+	}
+	task := o.agent.Task(base.ContainerID)
+	if task == nil {
+		return base
+	}
+	if known, ok := o.placed[base]; ok && known.task == task {
+		return known.origin
+	}
+	fresh := *base
+	fresh.Labels = withLabels(base.Labels, task.Labels(base.Labels))
+	if len(o.placed) >= maxOrigins {
+		clear(o.placed)
+	}
+	o.placed[base] = placed{task, &fresh}
+	return &fresh
 }
 
 // withService returns the shared origin that is base with its service.
@@ -168,13 +230,13 @@ func short(b []byte) string { return string(b[:min(len(b), maxName)]) }
 
 // same compares without allocating. Docker's key order is random, so labels are
 // looked up by name.
-func same(o *schema.Origin, a *attributes, tag []byte) bool {
-	if o.ContainerName != string(a.containerName) || o.Tag != string(tag) || len(o.Labels) != len(a.labels) {
+func (g *given) same(a *attributes, tag []byte) bool {
+	if g.ContainerName != string(a.containerName) || g.Tag != string(tag) || len(g.labels) != len(a.labels) {
 		return false
 	}
 	for _, l := range a.labels {
-		i := sort.Search(len(o.Labels), func(i int) bool { return o.Labels[i].Name >= string(l.name) })
-		if i == len(o.Labels) || o.Labels[i].Name != string(l.name) || o.Labels[i].Value != string(l.value) {
+		i := sort.Search(len(g.labels), func(i int) bool { return g.labels[i].Name >= string(l.name) })
+		if i == len(g.labels) || g.labels[i].Name != string(l.name) || g.labels[i].Value != string(l.value) {
 			return false
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"tributary/schema"
 	"tributary/stream"
+	"tributary/stream/ecs"
 	"tributary/stream/fluent"
 	"tributary/stream/multiline"
 	"tributary/stream/spool"
@@ -40,6 +41,7 @@ type Forwarder struct {
 	rules     atomic.Pointer[Rules]
 	grammars  multiline.Grammars
 	joining   *schema.Classifier // names the services of grammars; the start's
+	agent     *ecs.Agent         // nil: not asked
 	out       publisher
 	reg       prometheus.Registerer
 	metrics   *metrics
@@ -67,8 +69,12 @@ func New(cfg Config, server fluent.Config, sp spool.Config, rules *Rules, out pu
 			return nil, fmt.Errorf("find the host name: %w", err)
 		}
 	}
+	var agent *ecs.Agent
+	if cfg.ECS.Introspection != "" {
+		agent = ecs.New(cfg.ECS, reg, log)
+	}
 	f := &Forwarder{
-		cfg: cfg, serverCfg: server, spoolCfg: sp, grammars: grammars, joining: rules.classifier, out: out,
+		cfg: cfg, agent: agent, serverCfg: server, spoolCfg: sp, grammars: grammars, joining: rules.classifier, out: out,
 		reg: reg, metrics: newMetrics(reg), log: log, disk: spool.LocalDisk, listening: make(chan struct{}),
 	}
 	f.SetRules(rules)
@@ -223,8 +229,11 @@ func (f *run) waitFor(a, b context.Context, c <-chan time.Time) {
 func (f *run) deliver(ctx context.Context, ghosts []*ghost) error {
 	group, ctx := errgroup.WithContext(ctx)
 	f.start = func(l *lane) { group.Go(func() error { return l.run(ctx) }) }
-	p := &pump{f: f, rejoiner: newRejoiner(f.cfg, f.tracker, ghosts), origins: newOrigins(f.cfg.Host, f.metrics), current: f.spool.Epoch()}
+	p := &pump{f: f, rejoiner: newRejoiner(f.cfg, f.tracker, ghosts), origins: newOrigins(f.cfg.Host, f.agent, f.metrics), current: f.spool.Epoch()}
 	group.Go(func() error { return p.loop(ctx) })
+	if f.agent != nil {
+		group.Go(func() error { return f.agent.Run(ctx) })
+	}
 	return group.Wait()
 }
 

@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -269,6 +272,83 @@ func TestALineCarriesWhatDockerSaidOfIt(t *testing.T) {
 		default:
 			t.Errorf("unexpected line %q", e.Line)
 		}
+	}
+}
+
+// As moby's driver sends them with what the ECS agent sets for FireLens: a unix socket,
+// times with nanoseconds, a tag of container and task, none of the agent's labels. The
+// ecs_ keys are those that a router in between adds.
+func TestFireLensLinesTellTheirTask(t *testing.T) {
+	const task, container = "0b69d5c0d6550c2c6b8d6a40b3d23a47", "189a8ff4b5f04affe40e5160a5ffadca395136eb5faf4950c57963c06f82c76d"
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("dockerid") != container {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		fmt.Fprintf(w, `{"Arn":"arn:aws:ecs:eu-central-1:111122223333:task/shop/%s","Family":"front","Version":"7","Containers":[{"DockerId":"%s","Name":"web"}]}`, task, container)
+	}))
+	defer agent.Close()
+	s := newStation(t)
+	s.cfg.ECS.Introspection, s.unix = agent.URL, true
+	s.start()
+	client, err := fluentclient.New(fluentclient.Config{FluentNetwork: "unix", FluentSocketPath: s.socket(), Async: true, SubSecondPrecision: true, ForceStopAsyncSend: false})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	send := func(id, tag, text string, more map[string]string) {
+		record := map[string]string{"container_id": id, "container_name": "/ecs-front-7-web-86caf9bcabe3e9c61600", "source": "stdout", "log": text}
+		maps.Copy(record, more)
+		if err := client.PostWithTime(tag, at, record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("c2", "side-car-firelens-"+task, "of the tag", nil)
+	send("c3", "other", "of a router", map[string]string{"ecs_cluster": "shop", "ecs_task_arn": "arn:x", "ecs_task_definition": "back:12"})
+	known := false
+	for i := 0; !known; i++ { // the first lines go with what is known
+		send(container, "web-firelens-"+task, fmt.Sprint("of the agent ", i), nil)
+		<-time.After(20 * time.Millisecond)
+		s.out.mu.Lock()
+		for _, e := range s.out.events {
+			known = known || len(e.Origin.Labels) == 6
+		}
+		s.out.mu.Unlock()
+		if i > 400 {
+			t.Fatal("the agent's answer never came")
+		}
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, e := range s.out.events {
+		var labels []string
+		for _, l := range e.Origin.Labels {
+			labels = append(labels, strings.TrimPrefix(l.Name, "com.amazonaws.ecs.")+"="+l.Value)
+		}
+		text := string(e.Line)
+		if strings.HasPrefix(text, "of the agent") {
+			text = fmt.Sprint("of the agent: ", len(labels))
+		}
+		got := fmt.Sprint(e.Origin.Service, labels)
+		want := map[string]string{
+			"of the tag":      "side-car[container-name=side-car task-id=" + task + "]",
+			"of a router":     "web[cluster=shop task-arn=arn:x task-definition-family=back task-definition-version=12 ecs_cluster=shop ecs_task_arn=arn:x ecs_task_definition=back:12]",
+			"of the agent: 2": "web[container-name=web task-id=" + task + "]",
+			"of the agent: 6": "web[cluster=shop container-name=web task-arn=arn:aws:ecs:eu-central-1:111122223333:task/shop/" + task +
+				" task-definition-family=front task-definition-version=7 task-id=" + task + "]",
+		}[text]
+		seen[text] = true
+		if got != want || e.Time != at.UnixNano() {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("seen %v", seen)
 	}
 }
 

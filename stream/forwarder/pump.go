@@ -267,8 +267,8 @@ func (p *pump) lineKey() (key string, cut bool) {
 // offset: the entry that completed it.
 func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
 	rules := p.f.rules.Load()
-	v := rules.Classify(line.line, line.origin, line.time, line.received)
-	origin := line.origin
+	origin := p.origins.place(line.origin)
+	v := rules.Classify(line.line, origin, line.time, line.received)
 	if v.Service != "" {
 		origin = p.origins.withService(origin, v.Service)
 	}

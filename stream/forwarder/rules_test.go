@@ -193,7 +193,7 @@ func TestDroppedBytesOpenNoLanes(t *testing.T) {
 		Forwarder: &Forwarder{metrics: newMetrics(prometheus.NewRegistry())}, tracker: newTracker(0, nil), running: map[laneName]*lane{{}: l},
 	}
 	f.SetRules(s.rules(edit.Rule{Action: edit.Drop}))
-	p := &pump{f: f, origins: newOrigins("host", f.metrics)}
+	p := &pump{f: f, origins: newOrigins("host", nil, f.metrics)}
 	if got := f.ratio(); got != 3 {
 		t.Errorf("%v arrive for each byte published, want 3", got)
 	}
