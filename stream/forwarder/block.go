@@ -13,38 +13,9 @@ import (
 // it, every entry of its container and source is the block's. So a ghost needs no
 // grammar: whatever comes up to its end is its own.
 
-// ended is a line that join gives back.
-type ended struct {
-	joined
-	// before says that the entry which ended the line is not part of it, but the first
-	// of what follows, and may be a line itself.
-	before bool
-	// borrowed says that the bytes are still the spool's.
-	borrowed bool
-}
-
-// join takes an entry of a container with a grammar: a whole line, or a piece. It
-// returns the lines that end here, in order, at most one of them before the entry's
-// own; they are valid until the next call.
-func (r *rejoiner) join(p piece) []ended {
-	r.out = r.out[:0]
-	if l := r.open[p.key]; p.key != "" && l != nil {
-		if l.cut == p.key {
-			r.extend(l, p)
-		} else if line, ok := r.add(p); ok {
-			r.out = append(r.out, ended{joined: line})
-		}
-		return r.out
-	}
-	b := r.open[p.block]
-	if b != nil && b.ghost != nil {
-		if p.position <= b.ghost.end {
-			r.haunt(b, p)
-			return r.out
-		}
-		r.drop(b)
-		b = nil
-	}
+// join takes a whole line, or the first piece of a cut one, for b: the open block of
+// its container and source, nil if there is none.
+func (r *rejoiner) join(b *openLine, p piece) {
 	state := multiline.Closed
 	if b != nil {
 		state = b.state
@@ -58,7 +29,7 @@ func (r *rejoiner) join(p piece) []ended {
 		verdict, state = p.grammar.Next(state, p.data)
 	}
 	if verdict != multiline.Joins && b != nil {
-		r.out = append(r.out, ended{joined: r.finish(b, p.position-1), before: true})
+		r.out = append(r.out, ended{joined: r.finish(b, p.position-1), place: ahead})
 		b = nil
 	}
 	switch {
@@ -71,15 +42,12 @@ func (r *rejoiner) join(p piece) []ended {
 		b.state = state
 		r.begin(b, p)
 	case p.key != "":
-		if line, ok := r.add(p); ok {
-			r.out = append(r.out, ended{joined: line})
-		}
+		r.add(nil, p)
 	default:
 		r.out = append(r.out, ended{borrowed: true, joined: joined{
 			line: p.data, origin: p.origin, time: p.time, received: p.received, indexes: []uint64{p.index},
 		}})
 	}
-	return r.out
 }
 
 // begin adds a line to b, or its first piece.
@@ -103,6 +71,7 @@ func (r *rejoiner) extend(b *openLine, p piece) {
 	if p.last || p.key == "" {
 		r.endCut(b)
 	}
+	r.makeRoom(b)
 	if r.full(b) {
 		r.out = append(r.out, ended{joined: r.finish(b, p.position)})
 	}

@@ -29,7 +29,7 @@ func newBlocks(t *testing.T, c Config) *blocks {
 // entry sends data as piece ordinal of the cut line key, or whole if key is empty.
 func (b *blocks) entry(key string, ordinal int, last bool, data string) {
 	b.position += 10
-	for _, l := range b.r.join(piece{
+	for _, l := range b.r.take(piece{
 		index: b.t.add(b.position, b.position+1), position: b.position, key: key, block: "c\x00stdout", grammar: b.grammar,
 		ordinal: ordinal, last: last, data: []byte(data), recent: true,
 	}) {
@@ -181,7 +181,7 @@ func TestBlocksOfManyContainersStayBelowTheCaps(t *testing.T) {
 		b.position += 10
 		data := strings.Repeat("x", i%30)
 		in += len(data)
-		for _, l := range b.r.join(piece{
+		for _, l := range b.r.take(piece{
 			index: b.t.add(b.position, b.position+1), position: b.position, block: string(rune('a'+i%13)) + "\x00", grammar: b.grammar, data: []byte(data),
 		}) {
 			out += len(strings.ReplaceAll(string(l.line), "\n", ""))

@@ -15,7 +15,6 @@ import (
 
 	"tributary/schema"
 	"tributary/stream"
-	"tributary/stream/spool"
 )
 
 // partBytes is the raw size of the parts of a line that fits no record. It is
@@ -285,12 +284,11 @@ func (l *lane) send(ctx context.Context, events []queued) error {
 
 // sendParts publishes a line that fits no record as events of their own. Part k
 // of n has the offset n-k below the line's own: the spool leaves room for that
-// between entries, and each part is de-duplicated by itself. Half of the room is that
-// of a block which ended before the entry.
+// between entries, and each part is de-duplicated by itself.
 func (l *lane) sendParts(ctx context.Context, q queued) error {
 	parts := cutParts(q.event.Line)
-	if len(parts) >= spool.OffsetStride/2 {
-		return fmt.Errorf("line of %d bytes has more parts than an entry has offsets", len(q.event.Line))
+	if uint64(len(parts)) > placeStride {
+		return fmt.Errorf("line of %d bytes has more parts than there are offsets for", len(q.event.Line))
 	}
 	id := l.lineID(q.event.Offset)
 	for k, line := range parts {

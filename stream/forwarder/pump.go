@@ -179,16 +179,10 @@ func (p *pump) take(ctx context.Context, item spool.Item) error {
 	}
 	if grammar != nil {
 		one.block = blockKey(p.attrs.containerID, p.attrs.source)
-		lines := p.rejoiner.join(one)
-		p.showOpen()
-		return p.emitAll(ctx, item, lines)
 	}
-	line, ok := p.rejoiner.add(one)
+	lines := p.rejoiner.take(one)
 	p.showOpen()
-	if !ok {
-		return nil
-	}
-	return p.emit(ctx, item, line)
+	return p.emitAll(ctx, item, lines)
 }
 
 // grammar says how the container's lines are joined; nil: not at all. It comes from
@@ -206,16 +200,18 @@ func (p *pump) grammar(origin *schema.Origin) *multiline.Grammar {
 	return g
 }
 
-// emitAll emits the lines that the entry of item ended. One that ended before it has
-// the offset half a stride below: the entry may be a line of its own, or the first of
-// one whose lines would then lie at or below an offset that consumers have, if they
-// were ever joined otherwise.
+// placeStride is the distance between the places of an entry. It is more than a line
+// has parts: 284, of 256 MiB and a piece of 16 MiB more.
+const placeStride = spool.OffsetStride / uint64(places)
+
+// emitAll emits the lines that the entry of item ended. One that it did not complete
+// has an offset of its own below the entry's: the entry may be a line itself, or the
+// first of one whose lines would then lie at or below an offset that consumers have,
+// if they were ever joined otherwise.
 func (p *pump) emitAll(ctx context.Context, item spool.Item, lines []ended) error {
 	for _, l := range lines {
 		at := item
-		if l.before {
-			at.Offset -= spool.OffsetStride / 2
-		}
+		at.Offset -= uint64(l.place) * placeStride
 		if l.borrowed {
 			l.line = p.keep(l.line)
 		}

@@ -2,6 +2,9 @@ package forwarder
 
 import (
 	"bytes"
+	"container/list"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +61,8 @@ type openLine struct {
 	ghost   *ghost
 	born    time.Duration // the rejoiner's clock at the first piece
 	touched time.Duration // and at the last
+	entry   uint64        // position of its last entry
+	at      *list.Element // in rejoiner.order
 	recent  bool
 	marked  bool // its close marker is on the way
 
@@ -75,8 +80,13 @@ type rejoiner struct {
 	open    map[string]*openLine // a block with a cut line in progress has two keys
 	cuts    int                  // how many those are
 	bytes   int64
-	held    int     // entries of open lines, ghosts not counted
-	out     []ended // of the last call of join
+	held    int        // entries of open lines, ghosts not counted
+	order   *list.List // of *openLine, ghosts not among them; the longest silent first
+	nextEnd uint64     // of the ghosts
+
+	// Of the last call of take.
+	out     []ended
+	evicted bool
 
 	// clock advances only while the pump keeps up with what arrives. A pause of the
 	// whole pipeline (Kinesis away, spool full) must not close lines whose next
@@ -85,36 +95,97 @@ type rejoiner struct {
 }
 
 func newRejoiner(cfg Config, t *tracker, ghosts []*ghost) *rejoiner {
-	r := &rejoiner{cfg: cfg, tracker: t, open: make(map[string]*openLine)}
+	r := &rejoiner{cfg: cfg, tracker: t, open: make(map[string]*openLine), order: list.New(), nextEnd: math.MaxUint64}
 	for _, g := range ghosts {
 		r.open[g.key] = &openLine{key: g.key, ghost: g, size: g.size()}
 		r.bytes += g.size()
+		r.nextEnd = min(r.nextEnd, g.end)
 	}
 	return r
 }
 
-// add takes one piece. When the piece completes its line, or a cap ends the line
-// here, it returns the line.
+// place says where in the room between two entries' offsets an event lies.
+type place uint64
+
+const (
+	own     place = iota // the entry completed the line
+	ahead                // the line was over when the entry came
+	evicted              // the line made room for the entry
+	places
+)
+
+// ended is a line that take gives back.
+type ended struct {
+	joined
+	place    place
+	borrowed bool // the bytes are still the spool's
+}
+
+// take takes an entry: a piece, or a whole line of a container with a grammar. It
+// returns the lines that end here, at most one of each place, in the order of their
+// offsets; they are valid until the next call.
 //
-// A cap ends the line of the piece that exceeds it, not some older line: then the
-// event has this entry's offset in this entry's lane, no entry ever completes two
-// events, and a second reading cuts at the same place.
-func (r *rejoiner) add(p piece) (joined, bool) {
-	l := r.open[p.key]
-	if l != nil && l.ghost != nil {
-		r.haunt(l, p)
-		return joined{}, false
+// A cap on all open lines ends the one that has been silent for longest: most likely
+// its end is lost, while the others' are on their way. Only when that one gives too
+// little room is it the entry's own, so that one entry ends no more lines than it has
+// offsets for. Everything follows from the order of entries: a second reading ends the
+// same lines at the same places.
+func (r *rejoiner) take(p piece) []ended {
+	r.out, r.evicted = r.out[:0], false
+	key := p.key
+	if (key == "" || r.open[key] == nil) && p.grammar != nil {
+		key = p.block
 	}
+	r.expire(p.position, key)
+	l := r.open[key]
+	switch {
+	case l != nil && l.ghost != nil:
+		r.haunt(l, p)
+	case l != nil && l.cut != "" && l.cut == p.key:
+		r.extend(l, p)
+	case key == p.block && p.grammar != nil:
+		r.join(l, p)
+	default:
+		r.add(l, p)
+	}
+	return r.out
+}
+
+// expire drops the ghosts that are over at position, the one of key only behind its
+// end. A ghost that ends at this entry without being its line made room for it.
+func (r *rejoiner) expire(position uint64, key string) {
+	if position < r.nextEnd {
+		return
+	}
+	r.nextEnd = math.MaxUint64
+	for k, l := range r.open {
+		switch {
+		case l.ghost == nil:
+		case l.ghost.end < position || l.ghost.end == position && k != key:
+			r.evicted = r.evicted || l.ghost.end == position
+			r.drop(l)
+		case k != key:
+			r.nextEnd = min(r.nextEnd, l.ghost.end)
+		default:
+			r.nextEnd = min(r.nextEnd, max(l.ghost.end, position+1))
+		}
+	}
+}
+
+// add takes a piece of l, or the first of a line if l is nil.
+func (r *rejoiner) add(l *openLine, p piece) {
 	if l == nil {
 		l = &openLine{key: p.key, next: 1, born: r.clock}
 		l.origin, l.time, l.received = p.origin, p.time, p.received
 		r.open[p.key] = l
 	}
 	r.append(l, p)
-	if !p.last && !r.full(l) {
-		return joined{}, false
+	if !p.last {
+		r.makeRoom(l)
 	}
-	return r.finish(l, p.position), true
+	if p.last || r.full(l) {
+		r.out = append(r.out, ended{joined: r.finish(l, p.position)})
+	}
 }
 
 // append puts a piece behind what l has.
@@ -128,26 +199,60 @@ func (r *rejoiner) append(l *openLine, p piece) {
 		l.next = p.ordinal + 1
 		l.line = append(l.line, p.data...)
 	}
-	l.touched, l.recent = r.clock, p.recent
+	l.touched, l.recent, l.entry = r.clock, p.recent, p.position
 	l.indexes = append(l.indexes, p.index)
 	r.held++
 	s := step{p.position, p.weight()}
 	l.steps = append(l.steps, s)
 	l.size += s.size
 	r.bytes += s.size
+	if l.at == nil {
+		l.at = r.order.PushBack(l)
+	} else {
+		r.order.MoveToBack(l.at)
+	}
+}
+
+// makeRoom ends the line that has been silent for longest if there is too much, but
+// never l, to which the entry belongs.
+func (r *rejoiner) makeRoom(l *openLine) {
+	why := r.over()
+	if why == "" || r.evicted {
+		return
+	}
+	first := r.order.Front()
+	if first != nil && first.Value == l {
+		first = first.Next()
+	}
+	if first == nil {
+		return
+	}
+	oldest := first.Value.(*openLine)
+	oldest.capped = why
+	oldest.flags |= schema.FlagIncomplete
+	r.out = slices.Insert(r.out, 0, ended{joined: r.finish(oldest, l.entry), place: evicted})
+}
+
+// over names the cap on all open lines that is exceeded, if one is.
+func (r *rejoiner) over() string {
+	switch {
+	case r.bytes > r.cfg.MaxOpenBytes:
+		return capOpenBytes
+	case r.count() > r.cfg.MaxOpenLines:
+		return capOpenLines
+	}
+	return ""
 }
 
 func (p piece) weight() int64 { return int64(len(p.data)) + stepBytes }
 
 // full reports whether a cap ends l here, and marks it then.
 func (r *rejoiner) full(l *openLine) bool {
-	switch {
+	switch over := r.over(); {
 	case int64(len(l.line)) >= r.cfg.MaxLineBytes:
 		l.capped = capLineBytes
-	case r.bytes > r.cfg.MaxOpenBytes:
-		l.capped = capOpenBytes
-	case r.count() > r.cfg.MaxOpenLines:
-		l.capped = capOpenLines
+	case over != "":
+		l.capped = over
 	case l.lines > 0 && l.lines >= r.cfg.MultilineMaxLines:
 		l.capped = capLines
 	default:
@@ -180,9 +285,13 @@ func (l *openLine) repeated(p piece) bool {
 func (r *rejoiner) haunt(l *openLine, p piece) {
 	size := p.weight()
 	l.size += size
+	l.entry = p.position
 	r.bytes += size
 	r.tracker.haunt(l.ghost, step{p.position, size})
 	r.tracker.done(p.index)
+	if !p.last || p.key != l.key {
+		r.makeRoom(l)
+	}
 	if p.position >= l.ghost.end {
 		r.drop(l)
 	}
@@ -197,7 +306,7 @@ func (r *rejoiner) closed(mark string, index, position uint64) (joined, bool) {
 	case l == nil:
 	case l.key != key:
 		l = nil // the key of a cut line in a block: the marker is that of an earlier one
-	case exact && l.ghost == nil && l.last() != last:
+	case exact && l.ghost == nil && l.entry != last:
 		l.marked = false
 		l = nil
 	}
@@ -252,6 +361,9 @@ func (r *rejoiner) drop(l *openLine) {
 	r.bytes -= l.size
 	r.held -= len(l.indexes) // a ghost has none
 	r.endCut(l)
+	if l.at != nil {
+		r.order.Remove(l.at)
+	}
 	delete(r.open, l.key)
 }
 
@@ -284,7 +396,7 @@ func (l *openLine) mark() string {
 	if l.state == multiline.Closed {
 		return l.key
 	}
-	return l.key + "\x00" + strconv.FormatUint(l.last(), 10)
+	return l.key + "\x00" + strconv.FormatUint(l.entry, 10)
 }
 
 // parseMark tells by exact whether the marker names an entry.
@@ -296,9 +408,6 @@ func parseMark(mark string) (key string, last uint64, exact bool) {
 	}
 	return mark, 0, false
 }
-
-// last is the position of the last entry so far.
-func (l *openLine) last() uint64 { return l.steps[len(l.steps)-1].position }
 
 // waiting is how many lines are open, ghosts not counted.
 func (r *rejoiner) waiting() (n int) {

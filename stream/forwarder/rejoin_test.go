@@ -20,6 +20,7 @@ type feeder struct {
 	r        *rejoiner
 	t        *tracker
 	position uint64
+	others   []joined
 }
 
 func newFeeder(c Config) *feeder {
@@ -27,9 +28,17 @@ func newFeeder(c Config) *feeder {
 	return &feeder{r: newRejoiner(c, t, nil), t: t}
 }
 
-func (f *feeder) piece(key string, ordinal int, last bool, data string) (joined, bool) {
+// piece returns the line that the piece completes; others that it ends go to f.others.
+func (f *feeder) piece(key string, ordinal int, last bool, data string) (line joined, complete bool) {
 	f.position += 10
-	return f.r.add(piece{index: f.t.add(f.position, f.position+1), position: f.position, key: key, ordinal: ordinal, last: last, data: []byte(data), recent: true})
+	for _, l := range f.r.take(piece{index: f.t.add(f.position, f.position+1), position: f.position, key: key, ordinal: ordinal, last: last, data: []byte(data), recent: true}) {
+		if l.place == own {
+			line, complete = l.joined, true
+		} else {
+			f.others = append(f.others, l.joined)
+		}
+	}
+	return line, complete
 }
 
 func TestPiecesBecomeOneLine(t *testing.T) {
@@ -88,11 +97,53 @@ func TestCapsDeliverMarkedAndForgetNothing(t *testing.T) {
 			}
 		}
 	}
-	if len(got) != 40*8*10 || marked == 0 {
+	for _, line := range f.others {
+		got = append(got, line.line...)
+		if line.flags&schema.FlagIncomplete == 0 {
+			t.Error("a line that made room is not marked")
+		}
+	}
+	if len(got) != 40*8*10 || marked == 0 || len(f.others) == 0 {
 		t.Fatalf("%d of %d bytes came out, %d lines marked", len(got), 40*8*10, marked)
 	}
 	if f.r.bytes != 0 || len(f.r.open) != 0 || f.t.undone() != 320 {
 		t.Fatalf("left %d bytes, %d lines; %d entries undone", f.r.bytes, len(f.r.open), f.t.undone())
+	}
+}
+
+// The ends of some lines never come; those of the others do.
+func TestLinesThatAreNeverFinishedMakeRoomForOthers(t *testing.T) {
+	f := newFeeder(testConfig())
+	for i := range 100 {
+		dead, alive := fmt.Sprint("dead", i), fmt.Sprint("alive", i)
+		f.piece(dead, 1, false, "0123456789")
+		f.piece(dead, 2, false, "0123456789")
+		f.piece(alive, 1, false, "0123456789")
+		f.piece(alive, 2, false, "0123456789")
+		if line, ok := f.piece(alive, 3, true, "end"); !ok || line.flags != 0 || string(line.line) != "01234567890123456789end" {
+			t.Fatalf("a line that is finished is %q %v", line.line, line.flags)
+		}
+	}
+	if len(f.others) < 90 {
+		t.Errorf("%d lines made room", len(f.others))
+	}
+	for _, line := range f.others {
+		if string(line.line) != "01234567890123456789" || line.flags != schema.FlagIncomplete || line.capped == "" {
+			t.Fatalf("a line made room as %q %v", line.line, line.flags)
+		}
+	}
+}
+
+func TestTheLongestSilentLineMakesRoom(t *testing.T) {
+	f := newFeeder(testConfig())
+	f.piece("a", 1, false, "a")
+	f.piece("b", 1, false, "b")
+	f.piece("a", 2, false, "a")
+	for i := 0; len(f.others) < 2; i++ {
+		f.piece(fmt.Sprint("c", i), 1, false, "c")
+	}
+	if first, second := string(f.others[0].line), string(f.others[1].line); first != "b" || second != "aa" {
+		t.Errorf("%q made room, then %q", first, second)
 	}
 }
 
@@ -120,7 +171,7 @@ func TestSilenceClosesALine(t *testing.T) {
 
 func TestALineOfAnEarlierLifeWaitsForItsClientToReconnect(t *testing.T) {
 	f := newFeeder(testConfig())
-	f.r.add(piece{index: f.t.add(1, 1+1), position: 1, key: "a", ordinal: 1, data: []byte("x")})
+	f.r.take(piece{index: f.t.add(1, 1+1), position: 1, key: "a", ordinal: 1, data: []byte("x")})
 	if got := f.r.tick(f.r.cfg.PartialTimeout + f.r.cfg.RestartGrace - 1); len(got) != 0 {
 		t.Fatal("closed while the client may still come back")
 	}

@@ -17,8 +17,8 @@ type logged struct {
 	text string
 }
 
-// emitted is an event as a consumer sees it. Its offset is twice the entry's position,
-// or one less for a block that ended before the entry.
+// emitted is an event as a consumer sees it. Its offset is four times the entry's
+// position, less its place.
 type emitted struct {
 	offset  uint64
 	line    string
@@ -45,7 +45,7 @@ func (rd *reading) take(e logged) {
 	}
 	if e.mark != "" {
 		if line, ok := rd.r.closed(e.mark, index, e.position); ok {
-			emit(2*e.position, line)
+			emit(4*e.position, line)
 		}
 		return
 	}
@@ -55,21 +55,12 @@ func (rd *reading) take(e logged) {
 	if older := p.block + "//"; p.key == "" && rd.r.open[older] != nil {
 		p.key, p.last = older, true
 	}
-	switch {
-	case p.grammar != nil:
-		for _, l := range rd.r.join(p) {
-			if l.before {
-				emit(2*e.position-1, l.joined)
-			} else {
-				emit(2*e.position, l.joined)
-			}
-		}
-	case p.key == "":
-		emit(2*e.position, joined{line: p.data, indexes: []uint64{index}})
-	default:
-		if line, ok := rd.r.add(p); ok {
-			emit(2*e.position, line)
-		}
+	if p.key == "" && p.grammar == nil {
+		emit(4*e.position, joined{line: p.data, indexes: []uint64{index}})
+		return
+	}
+	for _, l := range rd.r.take(p) {
+		emit(4*e.position-uint64(l.place), l.joined)
 	}
 }
 
@@ -155,7 +146,7 @@ func randomLog(c Config, rnd *rand.Rand) (log []logged) {
 	}
 	first := newReading(c, 0, nil)
 	var marks []string
-	for position := uint64(7); len(log) < 150; position += 1 + rnd.Uint64N(50) {
+	for position := uint64(7); len(log) < 150; position += 2 + rnd.Uint64N(50) {
 		var e logged
 		switch n := rnd.IntN(12); {
 		case n == 0 && len(marks) > 0:
