@@ -37,8 +37,8 @@ type Config struct {
 	// dripping container cannot hold the spool's cursor for ever.
 	PartialMaxAge time.Duration `koanf:"partial_max_age" json:"partial_max_age"`
 	// MaxLineBytes, MaxOpenBytes and MaxOpenLines cap rejoining: one line, all open
-	// lines, their number. What exceeds a cap is delivered as it is, marked
-	// incomplete.
+	// lines, their number. Over the first a line is delivered as it is, over the others
+	// the longest silent one, marked incomplete.
 	MaxLineBytes int64 `koanf:"max_line_bytes" json:"max_line_bytes"`
 	MaxOpenBytes int64 `koanf:"max_open_bytes" json:"max_open_bytes"`
 	MaxOpenLines int   `koanf:"max_open_lines" json:"max_open_lines"`
@@ -109,9 +109,11 @@ func DefaultConfig() Config {
 		// Docker's retry wait starts at 1 s and grows by 1.5: 1 + 1.5 + 2.25 + 3.4 s.
 		RestartGrace:  15 * time.Second,
 		PartialMaxAge: time.Minute,
-		// A line over 4 MiB is a dump, not a log line; 4 of them fit the total.
+		// A line over 4 MiB is a dump, not a log line; 2 of them fit the total. Pieces come
+		// within moments of each other, so what the total holds is mostly lines whose end
+		// is lost: they make room for the others, sooner than their timeout if need be.
 		MaxLineBytes: 4 << 20,
-		MaxOpenBytes: 16 << 20,
+		MaxOpenBytes: 8 << 20,
 		MaxOpenLines: 1024,
 		// A program prints a trace at once; a second bounds how late the last line of a
 		// burst is.

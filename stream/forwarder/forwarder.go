@@ -120,7 +120,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := fluent.New(f.serverCfg, &intake{r.spool, f.spoolCfg.PendingBytes, r.lanes, &r.arrived, f.metrics}, f.reg, f.log)
+	server, err := fluent.New(f.serverCfg, &intake{spool: r.spool, limit: f.spoolCfg.PendingBytes, lanes: r.lanes, arrived: &r.arrived, metrics: f.metrics}, f.reg, f.log)
 	if err == nil {
 		err = server.Listen()
 	}

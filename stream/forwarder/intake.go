@@ -3,6 +3,7 @@ package forwarder
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 
 	"tributary/stream/fluent"
@@ -17,6 +18,7 @@ type intake struct {
 	lanes   *laneSet
 	arrived *atomic.Int64 // bytes, for the decision to open lanes
 	metrics *metrics
+	scratch sync.Pool // of *[]byte
 }
 
 // entryOverhead is more than an entry costs beside record and tag.
@@ -40,7 +42,7 @@ func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request)
 	if int64(bytes) > in.limit {
 		return errExpands
 	}
-	scratch := make([]byte, 0, bytes)
+	scratch := in.borrow(bytes)
 	entries := make([]spool.Entry, 0, events)
 	out := make([]spool.Request, len(reqs))
 	for i := range reqs {
@@ -53,12 +55,31 @@ func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request)
 		}
 		out[i] = spool.Request{Chunk: reqs[i].Chunk, Entries: entries[first:]}
 	}
-	if err := in.spool.Append(ctx, out); err != nil {
+	err := in.spool.Append(ctx, out) // it has copied the entries, also when it fails
+	in.giveBack(scratch)
+	if err != nil {
 		return err
 	}
 	in.metrics.received.Add(float64(events))
 	in.arrived.Add(int64(bytes))
 	return nil
+}
+
+// maxScratch is the largest block kept for the next call: twice what one read takes
+// from a socket. Most of what a forwarder allocates would be these.
+const maxScratch = 256 << 10
+
+func (in *intake) borrow(size int) []byte {
+	if b, ok := in.scratch.Get().(*[]byte); ok && cap(*b) >= size {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, size)
+}
+
+func (in *intake) giveBack(b []byte) {
+	if cap(b) <= maxScratch {
+		in.scratch.Put(&b)
+	}
 }
 
 // Closed does nothing: a container that ends in the middle of a line and one that

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 
 	"go.uber.org/fx"
 
@@ -54,6 +56,36 @@ func TreasureDataMemory(s *Settings) int64 {
 
 // EndpointsMemory is that of the calls being served by Kinesis and CloudWatch Logs, by far the most.
 func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes + local.LogsInFlightBytes }
+
+// growthBytes is how far the heap may grow between two collections once it is no
+// longer small. A collection of what a forwarder holds takes a millisecond or two, so
+// that memory costs little; twice of it would be the runtime's default.
+const growthBytes = 8 << 20
+
+// BoundGrowth has the heap grow by no more than growthBytes, or a fifth of what lives,
+// before it is collected. Where GOGC is set, that stands.
+var BoundGrowth = fx.Invoke(func() {
+	if os.Getenv("GOGC") == "" {
+		boundGrowth(100)
+	}
+})
+
+// cycle is garbage at once, so that its finalizer runs behind the next collection.
+type cycle struct{ _ *cycle } // a pointer: without one it would share its block with others
+
+func boundGrowth(now int) {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	percent := growthPercent(live[0].Value.Uint64())
+	if percent != now {
+		debug.SetGCPercent(percent)
+	}
+	runtime.SetFinalizer(&cycle{}, func(*cycle) { boundGrowth(percent) })
+}
+
+func growthPercent(live uint64) int {
+	return int(min(100, max(20, growthBytes*100/max(live, 1))))
+}
 
 // LimitMemory tells the collector the bounds of the components that run. Without
 // it the heap grows to twice what they hold before anything is collected.

@@ -35,3 +35,11 @@ func TestTheMemoryLimitIsTheSumOfTheBoundsUnlessOneIsNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestTheHeapGrowsByAFixedAmountOnceItIsNotSmall(t *testing.T) {
+	for live, want := range map[uint64]int{0: 100, 1 << 20: 100, 8 << 20: 100, 16 << 20: 50, 32 << 20: 25, 1 << 30: 20} {
+		if got := growthPercent(live); got != want {
+			t.Errorf("of %d MiB it may grow by %d%%, want %d%%", live>>20, got, want)
+		}
+	}
+}
