@@ -120,7 +120,7 @@ func TestSpoolCommandsTellWhatIsWrong(t *testing.T) {
 		"a directory not there":    {[]string{"spool", "drain", filepath.Join(empty, "none")}, 1, "no such file"},
 		"a directory of no spool":  {[]string{"spool", "drain", empty}, 1, "there is no spool here"},
 		"a spool that is in use":   {[]string{"spool", "drain", used}, 2, "in use by a forwarder"},
-		"a stream that is unknown": {[]string{"spool", "drain", left(t), "--set", "stream.name=none"}, 2, "stream none cannot be used"},
+		"a stream that is unknown": {[]string{"spool", "drain", leftBehind(t), "--set", "stream.name=none"}, 2, "stream none cannot be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := a.command(t.Context(), c.args...)
@@ -137,7 +137,7 @@ func TestSpoolCommandsTellWhatIsWrong(t *testing.T) {
 	}
 }
 
-func left(t *testing.T) string {
+func leftBehind(t *testing.T) string {
 	dir := t.TempDir()
 	leave(t, dir, "{}")
 	return dir
