@@ -22,7 +22,7 @@ func TestAShellCompletes(t *testing.T) {
 		want  []string
 		how   string
 	}{
-		"commands":                {"", []string{"completion", "config", "consume", "cost", "forward", "groups", "help", "lake", "local", "logs", "pipe", "rejects", "spool", "version"}, noFiles},
+		"commands":                {"", []string{"backfill", "completion", "config", "consume", "cost", "forward", "groups", "help", "lake", "local", "logs", "pipe", "rejects", "spool", "version"}, noFiles},
 		"commands below commands": {"consume l", []string{"lake"}, noFiles},
 		"flags":                   {"pipe --t", []string{"--tag", "--tee", "--timeout"}, noFiles},
 		"no arguments":            {"pipe ", nil, noFiles},
