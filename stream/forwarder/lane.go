@@ -58,6 +58,8 @@ type lane struct {
 	ended  bool      // no more events will come
 	hurry  bool      // do not linger
 
+	quiet bool // what was taken last had lingered in vain; of the lane's own goroutine
+
 	space chan struct{} // the lane has taken events
 	ready chan struct{} // events, end or hurry
 
@@ -87,14 +89,15 @@ func newEncoders() encoders {
 }
 
 // append waits for an encoder, for as long as other lanes use theirs, and makes a
-// record of b.
-func (e encoders) append(b *schema.Batch) ([]byte, error) {
+// record of b. quiet says that few events come, so that their size is worth the time
+// and the memory of the other encoder.
+func (e encoders) append(b *schema.Batch, quiet bool) ([]byte, error) {
 	size := 0
 	for i := range b.Events {
 		size += schema.EventSize(&b.Events[i])
 	}
 	from, create := e.large, schema.NewEncoder
-	if size <= schema.SmallBatch {
+	if quiet && size <= schema.SmallBatch {
 		from, create = e.small, schema.NewSmallEncoder
 	}
 	encoder := <-from
@@ -172,6 +175,7 @@ func (l *lane) take(ctx context.Context) ([]queued, error) {
 		if len(l.queue) > 0 {
 			wait = time.Until(l.oldest.Add(l.linger()))
 			if l.bytes >= target || l.ended || l.hurry || wait <= 0 {
+				l.quiet = l.bytes < min(target, plenty) && !l.ended && !l.hurry
 				batch := l.cut(target)
 				l.mu.Unlock()
 				signal(l.space)
@@ -339,7 +343,7 @@ var errNoFit = errors.New("does not fit a record")
 
 // encode returns errNoFit for what exceeds the stream's limit or MaxDecoded.
 func (l *lane) encode(b *schema.Batch) ([]byte, error) {
-	record, err := l.encoders.append(b)
+	record, err := l.encoders.append(b, l.quiet)
 	if errors.Is(err, schema.ErrTooLarge) || err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
 		return nil, errNoFit
 	}

@@ -17,7 +17,6 @@ var importTroubles = []fault.Rule{
 	{Service: "td", Operation: "ImportWithID", Action: fault.DelayCommit, Every: 3, Delay: 1500 * time.Millisecond},
 	{Service: "td", Action: fault.Error, Every: 2, Status: http.StatusServiceUnavailable},
 	{Service: "td", Action: fault.Throttle, Every: 2},
-	{Service: "td", Operation: "ImportWithID", Action: fault.Error, Every: 5, Status: http.StatusRequestEntityTooLarge},
 }
 
 // TestImportersDieAndEachLineIsOneRow runs for longer as part of "make chaos".
