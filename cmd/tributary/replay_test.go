@@ -201,11 +201,12 @@ func (a account) importedInto(table string) map[string]int {
 		}
 		for row := range strings.Lines(string(text)) {
 			var r struct {
-				Wave string
-				N    int
+				Wave  string
+				N     int
+				Shard string `json:"_shard"`
 			}
-			if err := json.Unmarshal([]byte(row), &r); err != nil {
-				a.t.Fatal(err)
+			if err := json.Unmarshal([]byte(row), &r); err != nil || r.Shard != "shardId-000000000000" {
+				a.t.Fatalf("%v: %s", err, row)
 			}
 			found[fmt.Sprintf(`{"wave":%q,"n":%d}`, r.Wave, r.N)]++
 		}
@@ -230,7 +231,7 @@ func TestAReplayOfWhatOnlyTheLakeHoldsIsEachLineOnce(t *testing.T) {
 	time.Sleep(1100 * time.Millisecond) // the service tells its time in whole seconds
 	a.expire(time.Now().UTC().Format(time.RFC3339Nano))
 
-	for _, args := range [][]string{{"lake", "--into", "again"}, {"treasuredata", "--into", "replayed.all"}} {
+	for _, args := range [][]string{{"lake", "--into", "again"}, {"treasuredata", "--into", "replayed.all", "--set", "treasuredata.metadata=service,shard,sequence,index"}} {
 		args = append(args, "--from", from, "--to", to, "--yes")
 		out, _ := a.replay(0, args...)
 		if !strings.Contains(out, "  lake    what arrived before "+to) || strings.Contains(out, "  stream ") {

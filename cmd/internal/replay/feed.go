@@ -11,6 +11,7 @@ import (
 	"tributary/consumers"
 	"tributary/schema"
 	"tributary/sinks/lake"
+	"tributary/sinks/treasuredata"
 	"tributary/stream"
 )
 
@@ -127,6 +128,7 @@ type feeder struct {
 type row struct {
 	event   schema.Event
 	arrival time.Time
+	place   treasuredata.Place
 	from    int // of the line, in lines
 	size    int
 }
@@ -137,11 +139,11 @@ func (f *feeder) add(e *lake.Row) error {
 	if err != nil {
 		return err
 	}
-	_, sequence, _, err := e.Place()
-	if err != nil {
+	var at treasuredata.Place
+	if at.Shard, at.Sequence, at.Index, err = e.Place(); err != nil {
 		return err
 	}
-	if arrival.Before(f.from) || !arrival.Before(f.until) || f.above != "" && sequence.Compare(f.above) <= 0 {
+	if arrival.Before(f.from) || !arrival.Before(f.until) || f.above != "" && at.Sequence.Compare(f.above) <= 0 {
 		return nil
 	}
 	if len(f.chunk) == chunkRows || len(f.chunk) > 0 && f.bytes+len(e.Line) > chunkBytes {
@@ -149,7 +151,7 @@ func (f *feeder) add(e *lake.Row) error {
 			return err
 		}
 	}
-	f.chunk = append(f.chunk, row{event: e.Event, arrival: arrival, from: len(f.lines), size: len(e.Line)})
+	f.chunk = append(f.chunk, row{event: e.Event, arrival: arrival, place: at, from: len(f.lines), size: len(e.Line)})
 	f.lines = append(f.lines, e.Line...)
 	f.bytes += len(e.Line)
 	return nil
@@ -168,11 +170,11 @@ func (f *feeder) cut() error {
 		for n < len(rest) && rest[n].arrival.Equal(rest[0].arrival) {
 			n++
 		}
-		events := make([]schema.Event, n)
+		events, places := make([]schema.Event, n), make([]treasuredata.Place, n)
 		for i := range events {
-			events[i] = rest[i].event
+			events[i], places[i] = rest[i].event, rest[i].place
 		}
-		if err := f.append(events, rest[0].arrival); err != nil {
+		if err := f.append(events, places, rest[0].arrival); err != nil {
 			return err
 		}
 		rest = rest[n:]
@@ -183,14 +185,14 @@ func (f *feeder) cut() error {
 
 // append gives the sink one record of events, or two of the halves if one cannot hold
 // them.
-func (f *feeder) append(events []schema.Event, arrival time.Time) error {
+func (f *feeder) append(events []schema.Event, places []treasuredata.Place, arrival time.Time) error {
 	data, err := f.encoder.Append(nil, &schema.Batch{Events: events})
 	if errors.Is(err, schema.ErrTooLarge) && len(events) > 1 {
 		half := len(events) / 2
-		if err := f.append(events[:half], arrival); err != nil {
+		if err := f.append(events[:half], places[:half], arrival); err != nil {
 			return err
 		}
-		return f.append(events[half:], arrival)
+		return f.append(events[half:], places[half:], arrival)
 	}
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
@@ -200,7 +202,12 @@ func (f *feeder) append(events []schema.Event, arrival time.Time) error {
 		events[i].Index = uint32(i)
 		b.Bytes += int64(schema.EventSize(&events[i]))
 	}
-	if err := f.sink.Append(b); err != nil {
+	if to, placed := f.sink.(*treasuredata.Sink); placed {
+		err = to.AppendPlaced(b, places)
+	} else {
+		err = f.sink.Append(b)
+	}
+	if err != nil {
 		return fmt.Errorf("append %s: %w", b.Sequence, err)
 	}
 	if f.last = b.Sequence; f.first == "" {
