@@ -38,6 +38,15 @@ type Config struct {
 	// Until ends the group, if it is set: each shard is finished before its first record
 	// that arrived at that time or later, and Run returns when all are.
 	Until time.Time `koanf:"-" json:"-"`
+	// Since is when the group's records begin, if it is set: of those that arrived
+	// before, it only learns what producers may send again. Arrival times are
+	// approximate and may go back, so a Start alone passes over less.
+	Since time.Time `koanf:"-" json:"-"`
+	// Alias is another group whose name this one answers to: records that are for that
+	// group alone are for this one too, which delivers the same again.
+	Alias string `koanf:"-" json:"-"`
+	// Generation is the one that shards begin with.
+	Generation uint64 `koanf:"-" json:"-"`
 	// DedupEntries bounds the de-duplication map of one shard, in lanes. Like
 	// range_bytes it is stored with the group, and the stored value wins.
 	DedupEntries int64 `koanf:"dedup_entries" json:"dedup_entries"`

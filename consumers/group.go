@@ -87,8 +87,8 @@ func New(cfg Config, dest Destination, rejects RejectStore, k *kinesis.Client, d
 	return &Group{
 		cfg: cfg, ref: ref, kinesis: k, table: table, source: source, fanOut: fanOut,
 		fixed: fixed{
-			group: cfg.Name,
-			until: cfg.Until, policy: cfg.Policy, dest: dest, rejects: rejects, maps: table, plans: table, budget: b,
+			group: cfg.Name, alias: cfg.Alias,
+			since: cfg.Since, until: cfg.Until, policy: cfg.Policy, dest: dest, rejects: rejects, maps: table, plans: table, budget: b,
 			replays: make(chan struct{}, 1), log: log,
 			metrics: newMetrics(reg, func() float64 { return float64(b.bytes()) }),
 		},

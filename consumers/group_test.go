@@ -465,10 +465,25 @@ func TestWhatAGroupCannotStartWith(t *testing.T) {
 }
 
 func TestARecordForAnotherGroupIsPassedOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		alias string
+		gets  []string
+		over  float64
+	}{
+		"of a group with its own name":   {"", []string{"", "lake"}, 2},
+		"of a group with another's name": {"treasuredata", []string{"", "lake", "treasuredata"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) { testAddressed(t, c.alias, c.gets, c.over) })
+	}
+}
+
+func testAddressed(t *testing.T, alias string, gets []string, over float64) {
 	inBubble(t, 1, func(b *bubble) {
 		encoder := schema.NewEncoder()
-		for i, to := range []string{"", "lake", "realtime"} {
-			b.site.sent["for "+to] = to != "realtime"
+		for i, to := range []string{"", "lake", "realtime", "treasuredata"} {
+			if slices.Contains(gets, to) {
+				b.site.sent["for "+to] = true
+			}
 			data, err := encoder.Append(nil, &schema.Batch{Epoch: schema.Epoch{9}, Lane: uint32(i), To: to, Events: []schema.Event{
 				{Time: 1, Kind: schema.KindRaw, Offset: 1, Origin: &schema.Origin{}, Line: []byte("for " + to)}}})
 			if err != nil {
@@ -476,15 +491,16 @@ func TestARecordForAnotherGroupIsPassedOver(t *testing.T) {
 			}
 			b.site.put("key", data)
 		}
-		delete(b.site.sent, "for realtime")
-		w := b.start(bubbleConfig("w"))
+		cfg := bubbleConfig("w")
+		cfg.Alias = alias
+		w := b.start(cfg)
 		b.until("all is delivered", 15*time.Second, b.site.delivered)
 		if err := w.stop(); err != nil {
 			t.Fatal(err)
 		}
 		b.site.exactlyOnce()
-		if n := w.sum(t, "tributary_consumers_elsewhere_total"); n != 1 {
-			t.Errorf("%v events passed over, want 1", n)
+		if n := w.sum(t, "tributary_consumers_elsewhere_total"); n != over {
+			t.Errorf("%v events passed over, want %v", n, over)
 		}
 	})
 }

@@ -60,6 +60,8 @@ type plan struct{ text, hash string }
 // fixed is what all shards of a worker share.
 type fixed struct {
 	group   string
+	alias   string    // another name that records may be for
+	since   time.Time // what arrived before is passed over
 	until   time.Time // records from then on are not taken; zero: all are
 	policy  Policy    // with the range_bytes of the group
 	entries int       // de-duplication map, of the group
@@ -340,17 +342,24 @@ func cost(b stream.Batch) int64 {
 // append gives a record to the sink, without the events delivered before, and
 // makes it part of the range.
 func (s *shard) append(b stream.Batch) error {
+	early := b.Arrival.Before(s.since)
+	if early {
+		b.Rejects = nil
+	}
 	s.span.add(b, time.Now())
 	s.metrics.records.add(1)
 	s.metrics.bytes.add(int(b.Bytes))
 	s.metrics.events.add(len(b.Events))
 	s.metrics.rejects.add(len(b.Rejects))
-	if b.To != "" && b.To != s.group {
+	if b.To != "" && b.To != s.group && b.To != s.alias {
 		s.metrics.elsewhere.Add(float64(len(b.Events)))
 		b.Events = nil
 	}
 	b.Duplicates = s.marks.drop(&b)
 	s.metrics.duplicates.add(b.Duplicates)
+	if early {
+		b.Events, b.Duplicates = nil, 0
+	}
 	if err := s.sink.Append(b); err != nil {
 		return fmt.Errorf("append %s: %w", b.Sequence, err)
 	}

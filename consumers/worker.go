@@ -170,7 +170,7 @@ func (g *Group) create(ctx context.Context, v view, shards []stream.Shard) error
 			if len(s.Parents) > 0 {
 				parent = s.Parents[0]
 			}
-			faults[n] = g.table.Create(ctx, s.ID, parent, inherited(s, v.items))
+			faults[n] = g.table.Create(ctx, s.ID, parent, max(inherited(s, v.items), g.cfg.Generation))
 		})
 	}
 	creating.Wait()

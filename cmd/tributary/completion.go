@@ -88,6 +88,9 @@ func complete(cmd *cobra.Command) {
 		if cmd.Flags().Lookup(name) == nil {
 			return
 		}
+		if _, own := cmd.GetFlagCompletionFunc(name); own {
+			return
+		}
 		if err := cmd.RegisterFlagCompletionFunc(name, f); err != nil {
 			panic(err) // registered twice
 		}
@@ -104,7 +107,7 @@ func complete(cmd *cobra.Command) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		})
 	}
-	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout", "filter", "until", "limit", "overlap", "shard", "metrics", "over", "sample", "max-bytes", "server-name", "user", "host", "from", "parallel", "memory", "patience", "name"} {
+	for _, name := range []string{"rate", "region", "profile", "stream", "bucket", "database", "table", "table-prefix", "services", "group", "shards", "service", "reason", "since", "tag", "timeout", "filter", "until", "limit", "overlap", "shard", "metrics", "over", "sample", "max-bytes", "server-name", "user", "host", "from", "parallel", "memory", "patience", "name", "into"} {
 		register(name, cobra.NoFileCompletions)
 	}
 }

@@ -22,7 +22,9 @@ func TestAShellCompletes(t *testing.T) {
 		want  []string
 		how   string
 	}{
-		"commands":                {"", []string{"backfill", "completion", "config", "consume", "cost", "forward", "groups", "help", "lake", "local", "logs", "pipe", "rejects", "spool", "version"}, noFiles},
+		"commands":                {"", []string{"backfill", "completion", "config", "consume", "cost", "forward", "groups", "help", "lake", "local", "logs", "pipe", "rejects", "replay", "spool", "version"}, noFiles},
+		"a group to replay":       {"replay t", []string{"treasuredata"}, noFiles},
+		"a time to replay to":     {"replay lake --to ", nil, noFiles},
 		"commands below commands": {"consume l", []string{"lake"}, noFiles},
 		"flags":                   {"pipe --t", []string{"--tag", "--tee", "--timeout"}, noFiles},
 		"no arguments":            {"pipe ", nil, noFiles},

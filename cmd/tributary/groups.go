@@ -15,8 +15,8 @@ import (
 )
 
 func newGroups() *cobra.Command {
-	cmd := &cobra.Command{Use: "groups", Short: "Look at consumer groups and reset them", RunE: needsSubcommand}
-	cmd.AddCommand(newGroupsList(), newGroupsDescribe(), newGroupsReset())
+	cmd := &cobra.Command{Use: "groups", Short: "Look at consumer groups, reset and delete them", RunE: needsSubcommand}
+	cmd.AddCommand(newGroupsList(), newGroupsDescribe(), newGroupsReset(), newGroupsDelete())
 	return cmd
 }
 

@@ -299,3 +299,30 @@ func TestTablesOfGroupsFit120Columns(t *testing.T) {
 		}
 	}
 }
+
+func TestAGroupIsDeletedWhenNobodyWorksInIt(t *testing.T) {
+	a := newAccount(t)
+	a.put(`{"n":1}`)
+	a.until(map[string]int{`{"n":1}`: 1})
+	refused := func(want, answer string, args ...string) {
+		t.Helper()
+		if _, err := a.run(answer, append([]string{"delete"}, args...)...); err == nil || app.Code(err) != 2 || !strings.Contains(app.OneLine(err), want) {
+			t.Errorf("%v: exit %d: %v", args, app.Code(err), err)
+		}
+	}
+	refused("there is no group", "", "nobody", "--yes")
+	refused("not confirmed", "n\n", "tributary-lake")
+	stop := a.consume()
+	for !strings.Contains(a.must("describe", "tributary-lake"), "reading") {
+		time.Sleep(50 * time.Millisecond)
+	}
+	refused("workers of the group live", "", "tributary-lake", "--yes")
+	stop()
+	if out := a.must("delete", "tributary-lake", "--yes"); out != "Group tributary-lake deleted.\n" {
+		t.Error(out)
+	}
+	if out := a.must("list"); strings.Contains(out, "tributary-lake") {
+		t.Error(out)
+	}
+	refused("there is no group", "", "tributary-lake", "--yes")
+}

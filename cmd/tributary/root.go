@@ -29,7 +29,7 @@ func newRoot() *cobra.Command {
 	consume.AddCommand(newConsumeLake(), newConsumeRealtime(), newConsumeTreasureData())
 	conf := &cobra.Command{Use: "config", Short: "Look at the configuration", RunE: needsSubcommand}
 	conf.AddCommand(newConfigCheck(), newConfigTest())
-	root.AddCommand(newLocal(), newForward(), consume, newBackfill(), newPipe(), newGroups(), newLake(), newRejects(), newSpool(), newLogs(), newCost(), conf, newCompletion(), newVersion())
+	root.AddCommand(newLocal(), newForward(), consume, newBackfill(), newReplay(), newPipe(), newGroups(), newLake(), newRejects(), newSpool(), newLogs(), newCost(), conf, newCompletion(), newVersion())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return app.Faultf("%w (see --help)", err) })
 	complete(root)
 	return root

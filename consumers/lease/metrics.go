@@ -22,6 +22,7 @@ const (
 	opDelete   = "delete"
 	opCreate   = "create_table"
 	opDescribe = "describe_table"
+	opDrop     = "delete_table"
 )
 
 func newMetrics(reg prometheus.Registerer) (metrics, error) {
@@ -38,7 +39,7 @@ func newMetrics(reg prometheus.Registerer) (metrics, error) {
 			return metrics{}, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	for _, op := range []string{opGet, opScan, opPut, opUpdate, opDelete, opCreate, opDescribe} {
+	for _, op := range []string{opGet, opScan, opPut, opUpdate, opDelete, opCreate, opDescribe, opDrop} {
 		requests.WithLabelValues(op)
 	}
 	return metrics{

@@ -19,6 +19,7 @@ import (
 
 type tableAPI interface {
 	CreateTable(context.Context, *dynamodb.CreateTableInput, ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error)
+	DeleteTable(context.Context, *dynamodb.DeleteTableInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteTableOutput, error)
 	DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error)
 }
 
@@ -144,6 +145,56 @@ func (t *Table) create(ctx context.Context, name *string, key string) error {
 	}
 	t.log.Info("created table", "table", *name)
 	return nil
+}
+
+// Drop deletes both tables and waits until they are gone. It reports whether there
+// was one. The lease table goes first: without it nobody takes what is left for a
+// group, or for another library's.
+func (t *Table) Drop(ctx context.Context) (was bool, err error) {
+	for _, table := range []struct {
+		name *string
+		key  string
+	}{{t.leases(), attrShard}, {t.state(), attrKey}} {
+		there, err := t.drop(ctx, table.name, table.key)
+		was = was || there
+		if err != nil {
+			return was, fmt.Errorf("delete table %s: %w", *table.name, err)
+		}
+	}
+	return was, nil
+}
+
+func (t *Table) drop(ctx context.Context, name *string, key string) (was bool, err error) {
+	for {
+		found, err := t.describe(ctx, name)
+		if err == nil && found != nil {
+			err = checkKey(found, key)
+		}
+		if err != nil || found == nil {
+			return was, err
+		}
+		was = true
+		if found.TableStatus != types.TableStatusDeleting {
+			if err := t.deleteTable(ctx, name); err != nil {
+				return was, err
+			}
+		}
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return was, err
+		}
+	}
+}
+
+func (t *Table) deleteTable(ctx context.Context, name *string) error {
+	ctx, cancel := t.attempt(ctx, opDrop)
+	defer cancel()
+	_, err := t.api.DeleteTable(ctx, &dynamodb.DeleteTableInput{TableName: name}, once)
+	// It is being made, deleted, or gone already: the next look tells.
+	busy, missing := (*types.ResourceInUseException)(nil), (*types.ResourceNotFoundException)(nil)
+	if errors.As(err, &busy) || errors.As(err, &missing) {
+		return nil
+	}
+	return err
 }
 
 func checkKey(d *types.TableDescription, key string) error {

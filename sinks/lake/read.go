@@ -33,10 +33,20 @@ func (r *Row) Place() (stream.ShardID, stream.SequenceNumber, uint32, error) {
 	return stream.ShardID(r.reader.cell("shard")), stream.SequenceNumber(r.reader.cell("sequence")), uint32(index), nil
 }
 
+// Arrival is when the event's record arrived in the stream.
+func (r *Row) Arrival() (time.Time, error) {
+	micros, err := strconv.ParseInt(string(r.reader.cell("ingest_time")), 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("column ingest_time: %w", err)
+	}
+	return time.UnixMicro(micros).UTC(), nil
+}
+
 // Read calls each with every row of an object of any format, in their order, until it
 // returns an error. The row, its line included, is the reader's until each returns;
 // its origin may be kept. A line is equal to the one that was
-// written, see package schema/columns. Without a kind that of its columns counts.
+// written, see package schema/columns. Without a kind that of its columns counts; those of format 1 tell
+// none.
 //
 // Of an object that is corrupt it calls each for the rows before the fault. A page of
 // each column is in memory at a time.
@@ -149,7 +159,7 @@ func newRowReader(file *parquet.File, kind schema.Kind) (*rowReader, error) {
 	if !r.old && !message {
 		return nil, errors.New("it has neither column line nor message: no lake of ours has written it")
 	}
-	if r.kind == schema.KindUnset {
+	if r.kind == schema.KindUnset && !r.old { // whose columns are alike
 		r.kind = kindOf(r.leaves)
 	}
 	r.single = make([][]byte, len(leaves))

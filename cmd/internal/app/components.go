@@ -99,24 +99,30 @@ type LakeGroup struct{ *consumers.Group }
 
 // NewLakeGroup makes the lake and the group that fills it.
 func NewLakeGroup(v Services) (LakeGroup, error) {
-	s := v.Settings
-	kept, err := rejects.New(s.Lake.Rejects, v.Objects, v.Metrics, v.Log)
+	kept, err := v.rejects(v.Settings.Lake.GroupSettings)
 	if err != nil {
 		return LakeGroup{}, err
 	}
-	sink, err := lake.New(s.Lake.Config, s.Rules, v.Objects, v.Metrics, v.Log)
+	dest, err := v.lake()
 	if err != nil {
 		return LakeGroup{}, err
 	}
-	dest := consumers.Destination{
+	g, err := v.group(v.Settings.Lake.GroupSettings, dest, kept)
+	return LakeGroup{g}, err
+}
+
+func (v Services) lake() (consumers.Destination, error) {
+	sink, err := lake.New(v.Settings.Lake.Config, v.Settings.Rules, v.Objects, v.Metrics, v.Log)
+	if err != nil {
+		return consumers.Destination{}, err
+	}
+	return consumers.Destination{
 		Name: "lake",
 		Plan: sink.Plan(),
 		Open: func(ctx context.Context, shard stream.ShardID, plan string) (consumers.Sink, error) {
 			return sink.Open(ctx, shard, plan)
 		},
-	}
-	g, err := v.group(s.Lake.GroupSettings, dest, kept)
-	return LakeGroup{g}, err
+	}, nil
 }
 
 // RealtimeGroup fills CloudWatch Logs.
@@ -124,24 +130,30 @@ type RealtimeGroup struct{ *consumers.Group }
 
 // NewRealtimeGroup makes the sink of CloudWatch Logs and the group that fills it.
 func NewRealtimeGroup(v Services) (RealtimeGroup, error) {
-	s := v.Settings
-	kept, err := rejects.New(s.Realtime.Rejects, v.Objects, v.Metrics, v.Log)
+	kept, err := v.rejects(v.Settings.Realtime.GroupSettings)
 	if err != nil {
 		return RealtimeGroup{}, err
 	}
-	sink, err := cloudwatch.New(s.Realtime.Config, s.Rules, v.Logs, kept, v.Metrics, v.Log)
+	dest, err := v.realtime(kept)
 	if err != nil {
 		return RealtimeGroup{}, err
 	}
-	dest := consumers.Destination{
+	g, err := v.group(v.Settings.Realtime.GroupSettings, dest, kept)
+	return RealtimeGroup{g}, err
+}
+
+func (v Services) realtime(kept *rejects.Store) (consumers.Destination, error) {
+	sink, err := cloudwatch.New(v.Settings.Realtime.Config, v.Settings.Rules, v.Logs, kept, v.Metrics, v.Log)
+	if err != nil {
+		return consumers.Destination{}, err
+	}
+	return consumers.Destination{
 		Name: "realtime",
 		Plan: sink.Plan(),
 		Open: func(ctx context.Context, shard stream.ShardID, plan string) (consumers.Sink, error) {
 			return sink.Open(ctx, shard, plan)
 		},
-	}
-	g, err := v.group(s.Realtime.GroupSettings, dest, kept)
-	return RealtimeGroup{g}, err
+	}, nil
 }
 
 // TreasureDataGroup imports into Treasure Data.
@@ -149,26 +161,37 @@ type TreasureDataGroup struct{ *consumers.Group }
 
 // NewTreasureDataGroup makes the importer and the group that feeds it.
 func NewTreasureDataGroup(v Services, cfg aws.Config, lc fx.Lifecycle) (TreasureDataGroup, error) {
-	s := v.Settings
-	kept, err := rejects.New(s.TreasureData.Rejects, v.Objects, v.Metrics, v.Log)
+	kept, err := v.rejects(v.Settings.TreasureData.GroupSettings)
 	if err != nil {
 		return TreasureDataGroup{}, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	lc.Append(fx.StopHook(transport.CloseIdleConnections))
-	sink, err := treasuredata.New(s.TreasureData.Config, s.Rules, transport, s.TreasureData.key(cfg), kept, v.Metrics, v.Log)
+	dest, err := v.treasureData(cfg, transport, kept)
 	if err != nil {
 		return TreasureDataGroup{}, err
 	}
-	dest := consumers.Destination{
+	g, err := v.group(v.Settings.TreasureData.GroupSettings, dest, kept)
+	return TreasureDataGroup{g}, err
+}
+
+func (v Services) treasureData(cfg aws.Config, transport *http.Transport, kept *rejects.Store) (consumers.Destination, error) {
+	s := v.Settings
+	sink, err := treasuredata.New(s.TreasureData.Config, s.Rules, transport, s.TreasureData.key(cfg), kept, v.Metrics, v.Log)
+	if err != nil {
+		return consumers.Destination{}, err
+	}
+	return consumers.Destination{
 		Name: "treasuredata",
 		Plan: sink.Plan(),
 		Open: func(ctx context.Context, shard stream.ShardID, plan string) (consumers.Sink, error) {
 			return sink.Open(ctx, shard, plan)
 		},
-	}
-	g, err := v.group(s.TreasureData.GroupSettings, dest, kept)
-	return TreasureDataGroup{g}, err
+	}, nil
+}
+
+func (v Services) rejects(of GroupSettings) (*rejects.Store, error) {
+	return rejects.New(of.Rejects, v.Objects, v.Metrics, v.Log)
 }
 
 // rejectStore fits rejects.Store to consumers.RejectStore: the two packages do not

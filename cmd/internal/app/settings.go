@@ -10,6 +10,7 @@ import (
 
 	"tributary/cmd/internal/backfill"
 	"tributary/cmd/internal/config"
+	"tributary/cmd/internal/replay"
 	"tributary/consumers"
 	"tributary/deploy/local"
 	"tributary/schema"
@@ -295,6 +296,9 @@ func (s *Settings) CheckRejects() error {
 func (s *Settings) CheckReplay() error {
 	if strings.HasPrefix(s.Lake.Group.Name, backfill.GroupPrefix) {
 		return Faultf("group %s is a backfill's: nobody reads its rejects from the stream; mend what was wrong and give the backfill another --name", s.Lake.Group.Name)
+	}
+	if replay.IsName(s.Lake.Group.Name) {
+		return Faultf("group %s is a replay's, which nobody reads for any more: mend what was wrong, then replay that time into another target", s.Lake.Group.Name)
 	}
 	return errors.Join(s.checkCommon(), faults("stream.producer", s.Stream.Producer.Validate()), s.CheckRejects())
 }

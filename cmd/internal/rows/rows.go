@@ -25,7 +25,8 @@ type Row struct {
 	Kind      string // as the path says
 	Line      string // equal to the line that was sent, and the same bytes where it was written compactly
 	Time      time.Time
-	Container string // name
+	Arrival   time.Time // of its record in the stream
+	Container string    // name
 	Source    string
 	Shard     string
 	Sequence  string
@@ -104,6 +105,9 @@ func (b *batch) row(i int) (Row, error) {
 	}
 	if a, ok := b.columns["time"].(*array.Timestamp); ok {
 		r.Time = a.Value(i).ToTime(arrow.Microsecond)
+	}
+	if a, ok := b.columns["ingest_time"].(*array.Timestamp); ok {
+		r.Arrival = a.Value(i).ToTime(arrow.Microsecond)
 	}
 	if a, ok := b.columns["index"].(*array.Int64); ok {
 		r.Index = a.Value(i)
