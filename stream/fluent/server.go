@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -75,9 +76,9 @@ func (s *Server) Run(ctx context.Context) error {
 	// Storing goes on for a while after ctx has ended.
 	storing, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	var running sync.WaitGroup
+	var running, accepting sync.WaitGroup
 	for _, l := range s.listeners {
-		running.Go(func() { s.accept(ctx, storing, l, &running) })
+		accepting.Go(func() { s.accept(ctx, storing, l, &running) })
 	}
 	for _, pc := range s.heartbeats {
 		running.Go(func() { s.answerHeartbeats(pc) })
@@ -86,8 +87,16 @@ func (s *Server) Run(ctx context.Context) error {
 		running.Go(func() { s.certs.watch(ctx) })
 	}
 	<-ctx.Done()
-	closing := s.Close()
 	s.drain(time.Now().Add(s.cfg.Drain / 2))
+	// A client whose connection waits in the kernel believes what it has sent: a close
+	// would reset it.
+	for _, l := range s.listeners {
+		if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+			_ = d.SetDeadline(time.Now().Add(lastAccepts)) // one that is closed accepts nothing more
+		}
+	}
+	accepting.Wait()
+	closing := s.Close()
 	last := time.AfterFunc(s.cfg.Drain, func() {
 		cut()
 		s.cutConnections()
@@ -97,12 +106,16 @@ func (s *Server) Run(ctx context.Context) error {
 	return closing
 }
 
-// accept takes connections from l until it is closed.
+// lastAccepts is how long connections are taken that clients have made before the
+// sockets close.
+const lastAccepts = 20 * time.Millisecond
+
+// accept takes connections from l until its deadline, or until it is closed.
 func (s *Server) accept(ctx, storing context.Context, l listener, running *sync.WaitGroup) {
 	var pause time.Duration
 	for {
 		nc, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}
 		if err != nil {

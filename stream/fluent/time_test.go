@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,11 +36,14 @@ func (p *pipes) Accept() (net.Conn, error) {
 	case nc := <-p.come:
 		return nc, nil
 	case <-p.end:
-		return nil, net.ErrClosed
+		return nil, os.ErrDeadlineExceeded
 	}
 }
 
-func (p *pipes) Close() error   { close(p.end); return nil }
+// SetDeadline is asked for once, at the stop: nothing waits here as in a kernel.
+func (p *pipes) SetDeadline(time.Time) error { close(p.end); return nil }
+
+func (p *pipes) Close() error   { return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 // counting is a Store that counts.

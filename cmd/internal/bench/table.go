@@ -87,7 +87,7 @@ func (r *Report) printYardsticks(w io.Writer) {
 	}
 	fmt.Fprintln(w, "\nYardstick: zstd, fastest, blocks of 1.2 MB, one thread; before and after each stage")
 	for _, y := range r.Yardsticks {
-		fmt.Fprintf(w, "  %5d B   median %8.3f CPU s per million lines (%.0f MB/s), spread %.0f%%, compresses %.2f×; with a JSON scan and reading msgpack %.2f CPU s\n", y.LineBytes,
+		fmt.Fprintf(w, "  %5d B   median %8.3f CPU s per million lines (%.0f MB/s), spread %.0f%%, %.2f×; with JSON scan and msgpack %.2f\n", y.LineBytes,
 			median(y.CPUPerMillion), float64(y.LineBytes)/median(y.CPUPerMillion), spread(y.CPUPerMillion)*100, y.Compression, y.Parts)
 	}
 }

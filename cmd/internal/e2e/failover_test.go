@@ -106,7 +106,7 @@ func (s *System) readBy(worker *cluster.Node, shards []string) time.Time {
 			s.t.Fatal(err)
 		}
 		return !slices.ContainsFunc(shards, func(shard string) bool {
-			return m[fmt.Sprintf("tributary_stream_read_records_total{shard=%q}", shard)] == 0
+			return m[fmt.Sprintf(`tributary_stream_read_records_total{group="tributary-lake",shard=%q}`, shard)] == 0
 		})
 	})
 	return time.Now()
