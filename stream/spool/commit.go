@@ -45,7 +45,9 @@ func (s *Spool) commitUntil(ctx context.Context) {
 func (s *Spool) commit() error {
 	b := s.failed
 	if b == nil {
-		s.gather()
+		// Whoever was told of the last commit and has the next request ready comes
+		// along: a sync of one is as long as a sync of eight.
+		runtime.Gosched()
 		s.mu.Lock()
 		b = s.batch
 		if len(b.frames) == 0 {
@@ -74,31 +76,6 @@ func (s *Spool) commit() error {
 	s.failed = nil
 	s.settle(b)
 	return nil
-}
-
-const (
-	// longestGather bounds what gather may add to an ack, and the CPU it takes.
-	longestGather = 200 * time.Microsecond
-	gatherTurns   = 2000
-)
-
-// gather lets others run until as many requests wait as are likely to: those that
-// the last commit let go, whose senders are about to send the next, and those that
-// waited then. A sync of one is as long as a sync of eight, and without this the
-// senders fall into two halves that wait for each other's syncs. It takes at most
-// half of a sync.
-func (s *Spool) gather() {
-	runtime.Gosched()
-	limit := min(s.synced/2, longestGather)
-	for began, i := time.Now(), 0; i < gatherTurns && time.Since(began) < limit; i++ {
-		s.mu.Lock()
-		enough := s.stopping || len(s.batch.frames) >= s.expected
-		s.mu.Unlock()
-		if enough {
-			return
-		}
-		runtime.Gosched()
-	}
 }
 
 // stamp makes the batch as if it had come at the time at: after a restart a chunk
@@ -219,8 +196,7 @@ func (s *Spool) leave(g *segment) {
 func (s *Spool) sync() error {
 	start := time.Now()
 	err := s.active.Sync()
-	s.synced = time.Since(start)
-	s.metrics.syncSeconds.Observe(s.synced.Seconds())
+	s.metrics.syncSeconds.Observe(time.Since(start).Seconds())
 	return err
 }
 
@@ -241,7 +217,6 @@ func (s *Spool) settle(b *batch) {
 	s.held -= b.held
 	s.extra -= b.extra
 	s.settleStored(b)
-	s.expected = len(b.frames) + len(s.batch.frames)
 	if cap(b.buf) <= reuseBuffer {
 		s.buffer = b.buf
 	}

@@ -68,12 +68,10 @@ type Spool struct {
 	ages     ages
 
 	// Of the committer alone.
-	active   File          // the last segment
-	storing  atomic.Int64  // when the commit under way began, 0 for none; read by others
-	synced   time.Duration // how long the last sync took
-	expected int           // requests that the next commit may have, see gather
-	leaving  bool          // active must not be written to again
-	failed   *batch        // what the last commit could not store
+	active  File         // the last segment
+	storing atomic.Int64 // when the commit under way began, 0 for none; read by others
+	leaving bool         // active must not be written to again
+	failed  *batch       // what the last commit could not store
 
 	trimMu sync.Mutex // held while segments are deleted
 	cursor cursor
