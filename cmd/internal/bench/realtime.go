@@ -56,12 +56,9 @@ var realtimeCases = []realtimeCase{
 // few containers fall on lanes unevenly.
 const realtimeConnections = 64
 
-// realtimeWarm is left out of the delays: lanes open, groups and streams are made.
-const realtimeWarm = 10 * time.Second
-
 func (b *bench) realtime(ctx context.Context) error {
 	for _, c := range realtimeCases {
-		b.log("CloudWatch Logs: %s, %.0f lines/s for %v", c.name, c.rate, b.plan.realtimeFor+realtimeWarm)
+		b.log("CloudWatch Logs: %s, %.0f lines/s for %v", c.name, c.rate, b.plan.realtimeFor+b.plan.realtimeWarm)
 		found, err := b.realtimeCase(ctx, c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
@@ -98,7 +95,7 @@ func (b *bench) realtimeCase(ctx context.Context, c realtimeCase) (*Realtime, er
 	if err != nil {
 		return nil, err
 	}
-	warm := int64(c.rate * realtimeWarm.Seconds())
+	warm := int64(c.rate * b.plan.realtimeWarm.Seconds())
 	count := warm + int64(c.rate*b.plan.realtimeFor.Seconds())
 	src := Source{Seed: b.plan.seed, Size: limitsSize, Base: time.Now().Add(time.Second), Step: time.Duration(float64(time.Second) / c.rate)}
 	var m meter
