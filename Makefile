@@ -70,7 +70,7 @@ chaos:
 # Workers of CloudWatch Logs lost every ten seconds over a million lines, once with log
 # events that are read at once and once with two seconds until they can be.
 realtime:
-	go test -count=1 -timeout 0 -v -run TestWorkersDieAndEachChosenLineIsInItsLogGroup ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=200s -e2e.rate=6000
+	go test -count=1 -timeout 0 -v -run TestWorkersDieAndEachChosenLineIsInItsLogGroup ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=200s -e2e.rate=16000
 
 # 100,000 gzip objects, 10 GB of lines, imported into Treasure Data in at most 256 MiB,
 # killed three times on the way; each line counted. It takes some minutes and 20 GB.

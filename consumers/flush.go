@@ -172,8 +172,9 @@ func (s *shard) forget(held context.Context, p lease.Place) {
 }
 
 // recall loads the map of the checkpoint, or those of the parents for a child at
-// its beginning. Without a map at the checkpoint none is used: duplicates are
-// possible then, loss never.
+// its beginning or without a map at its checkpoint: what parents delivered, a young
+// child may meet again. Without any none is used: duplicates are possible then, loss
+// never.
 func (s *shard) recall(held context.Context) error {
 	item := s.lease.Item()
 	s.kept, s.marks = nil, newMarks(s.entries)
@@ -187,6 +188,8 @@ func (s *shard) recall(held context.Context) error {
 	}
 	if m != nil {
 		s.marks, s.kept = m, &place
+	} else if err := s.inherit(held); err != nil {
+		return err
 	}
 	// A worker that died between checkpoint and sweep left the one before.
 	if item.Previous != "" && item.Previous != item.Checkpoint {

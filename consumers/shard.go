@@ -86,7 +86,7 @@ type shard struct {
 	poll     func(from stream.Position) (reader, error) // open, without fan-out
 	start    stream.Position                            // where to begin without a checkpoint
 	reset    bool                                       // start is where a reset put it
-	parents  []lease.Place                              // the final maps to begin with, without a checkpoint
+	parents  []lease.Place                              // the final maps to begin with, without one of its own
 	progress progress
 	log      *slog.Logger
 	// unsettled: this or an earlier life may have delivered more than the checkpoint

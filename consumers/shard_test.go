@@ -273,6 +273,19 @@ func TestAClosedShardEndsWithItsMap(t *testing.T) {
 		if err := c.stop(); err != nil {
 			t.Error(err)
 		}
+		// A child without a map at its checkpoint, as without two phases.
+		young := newWorld()
+		young.maps = w.maps
+		young.item.Checkpoint = "4"
+		young.add(record(6, 1, 1, 2))
+		s = young.worker(testPolicy(), "plan")
+		s.parents = []lease.Place{{Shard: "s", Sequence: lease.ShardEnd}}
+		c = run(s)
+		pass(2 * time.Minute)
+		expect(t, "young child's ranges", young.ranges(), []string{"6-6 [2 ]"})
+		if err := c.stop(); err != nil {
+			t.Error(err)
+		}
 		r.reading(nil)
 		r.held(nil)
 	})
