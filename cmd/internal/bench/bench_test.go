@@ -81,6 +81,23 @@ func TestASmallBenchmarkMeasuresEveryPart(t *testing.T) {
 	narrow(t, r)
 }
 
+func TestLinesAreFollowedFromTheSocketIntoLogGroups(t *testing.T) {
+	b := newBench(t, small(partRealtime))
+	b.plan.realtime = []realtimeCase{{name: "few", rate: 400, shards: 2, want: 60}}
+	b.plan.realtimeWarm, b.plan.realtimeFor = 250*time.Millisecond, 750*time.Millisecond
+	if err := b.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.report.Realtime[0]; r.Lines != 400 || r.Copies != 0 || r.DelayP50 <= 0 || r.DelayP99 < r.DelayP50 || r.DelayMost > 60 {
+		t.Errorf("it is %+v", r)
+	}
+	var text strings.Builder
+	b.report.print(&text)
+	if !strings.Contains(text.String(), "socket to accepted by CloudWatch Logs, few") {
+		t.Errorf("the report does not say so:\n%s", text.String())
+	}
+}
+
 // narrow prints the report and looks at its width.
 func narrow(t *testing.T, r *Report) {
 	t.Helper()

@@ -22,6 +22,7 @@ type plan struct {
 	acksFor      time.Duration // of each kind of ack, at the rate that is wanted
 	limitsWarm   time.Duration
 	limitsFor    time.Duration
+	realtime     []realtimeCase
 	realtimeWarm time.Duration // left out of the delays: lanes open, groups are made
 	realtimeFor  time.Duration // each
 	ceilingBytes int64
@@ -57,7 +58,7 @@ func fullPlan() plan {
 		shards: 4, connections: 8, readPasses: 3,
 		parts:   []string{partStages, partSlow, partAcks, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory, partCrowd},
 		slowFor: 25 * time.Second, acksFor: 10 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second,
-		realtimeWarm: 25 * time.Second, realtimeFor: 30 * time.Second,
+		realtime: allRealtime, realtimeWarm: 25 * time.Second, realtimeFor: 30 * time.Second,
 		ceilingBytes: 256 << 20, encodeBytes: 90 << 20, runtime: fullRuntime(), judged: true,
 		crowd: crowdPlan{honest: 700, slow: 200, garbage: 100, lines: 200},
 	}
@@ -70,7 +71,7 @@ func quickPlan() plan {
 	p.runs, p.readPasses, p.judged = 1, 1, false
 	p.lines = map[int]int64{500: 20_000, 4 << 10: 4_000, 40 << 10: 400}
 	p.slowFor, p.acksFor, p.limitsWarm, p.limitsFor, p.realtimeFor = 4*time.Second, 2*time.Second, 3*time.Second, 6*time.Second, 2*time.Second
-	p.realtimeWarm = time.Second
+	p.realtime, p.realtimeWarm = allRealtime[1:2], time.Second // by fan-out
 	p.ceilingBytes, p.encodeBytes, p.runtime = 16<<20, 8<<20, quickRuntime()
 	p.crowd.lines = 20
 	return p

@@ -46,7 +46,7 @@ type realtimeCase struct {
 	want   float64 // of the 99th hundredth, seconds; 0: none
 }
 
-var realtimeCases = []realtimeCase{
+var allRealtime = []realtimeCase{
 	{name: "polling, three groups", rate: 5_000, shards: 4, others: 2, want: 2.5},
 	{name: "fan-out", rate: 5_000, shards: 4, fanOut: true, want: 0.7},
 	{name: "much", rate: 20_000, shards: 8},
@@ -57,7 +57,7 @@ var realtimeCases = []realtimeCase{
 const realtimeConnections = 64
 
 func (b *bench) realtime(ctx context.Context) error {
-	for _, c := range realtimeCases {
+	for _, c := range b.plan.realtime {
 		b.log("CloudWatch Logs: %s, %.0f lines/s for %v", c.name, c.rate, b.plan.realtimeFor+b.plan.realtimeWarm)
 		found, err := b.realtimeCase(ctx, c)
 		if err != nil {
