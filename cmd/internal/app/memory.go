@@ -60,7 +60,7 @@ func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes + local.L
 // growthBytes is how far the heap may grow between two collections once it is no
 // longer small. A collection of what a forwarder holds takes a millisecond or two, so
 // that memory costs little; twice of it would be the runtime's default.
-const growthBytes = 4 << 20
+const growthBytes = 6 << 20
 
 // BoundGrowth has the heap grow by no more than growthBytes, or a fifth of what lives,
 // before it is collected. Where GOGC is set, that stands.
