@@ -55,7 +55,7 @@ func (s *shard) before(reading context.Context, at stream.SequenceNumber, now ti
 		if b.Sequence.Compare(at) > 0 {
 			return false
 		}
-		if b.To == "" || b.To == s.group {
+		if s.addressed(b) {
 			heir.Recall(b)
 		}
 		s.marks.drop(&b) // raised by it; what is left of b is of no interest

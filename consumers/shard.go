@@ -228,6 +228,9 @@ func (s *shard) begin(held context.Context, planText string, from stream.Positio
 func (s *shard) drop() {
 	s.closeReader()
 	s.sink, s.marks = nil, nil
+	// Left over from a life whose last flush failed, it would end the shard of the next
+	// one before that has read as far.
+	s.over = false
 	s.span, s.durable = span{}, ""
 	s.budget.drop(s.id)
 }
@@ -351,7 +354,7 @@ func (s *shard) append(b stream.Batch) error {
 	s.metrics.bytes.add(int(b.Bytes))
 	s.metrics.events.add(len(b.Events))
 	s.metrics.rejects.add(len(b.Rejects))
-	if b.To != "" && b.To != s.group && b.To != s.alias {
+	if !s.addressed(b) {
 		s.metrics.elsewhere.Add(float64(len(b.Events)))
 		b.Events = nil
 	}
@@ -366,6 +369,11 @@ func (s *shard) append(b stream.Batch) error {
 	s.budget.hold(s.id, s.held())
 	s.showLag()
 	return nil
+}
+
+// addressed reports whether a record is for this group.
+func (s *shard) addressed(b stream.Batch) bool {
+	return b.To == "" || b.To == s.group || b.To == s.alias
 }
 
 // held is what this shard holds in memory: events, and rejects not yet stored.

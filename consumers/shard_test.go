@@ -384,3 +384,47 @@ func TestWhatWasReadOfADeletedStreamIsDelivered(t *testing.T) {
 		expect(t, "stop", r.stop(), nil)
 	})
 }
+
+// claimer has the shard claimed once it was opened a second time, when it is about to
+// take a record.
+type claimer struct {
+	*fakeReader
+}
+
+func (c claimer) Await(ctx context.Context, until time.Time) (int64, error) {
+	n, err := c.fakeReader.Await(ctx, until)
+	if c.w.opens.Load() > 1 {
+		c.w.mu.Lock()
+		c.w.claimed = true
+		c.w.mu.Unlock()
+	}
+	return n, err
+}
+
+func TestAShardWhoseLastFlushFailedIsNotOverForItsNextHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		early, late := record(1, 1, 1), record(2, 1, 2)
+		early.Arrival, late.Arrival = time.Unix(100, 0), time.Unix(200, 0)
+		w.add(early, late)
+		w.onFlush = func(context.Context, stream.Range) error { return stream.Permanent(errors.New("no")) }
+		p := testPolicy()
+		p.TwoPhase = false // with two the pending range would be replayed first
+		s := w.worker(p, "plan")
+		s.until = time.Unix(150, 0)
+		open := s.open
+		s.open = func(from stream.Position) (reader, error) {
+			r, err := open(from)
+			return claimer{r.(*fakeReader)}, err
+		}
+		r := run(s)
+		if err := <-r.done; err != nil {
+			t.Error(err)
+		}
+		if w.item.Checkpoint == lease.ShardEnd {
+			t.Error("it ended, and nothing was flushed")
+		}
+		r.reading(nil)
+		r.held(nil)
+	})
+}
