@@ -5,6 +5,7 @@ import (
 
 	"tributary/schema"
 	"tributary/schema/filter"
+	"tributary/sinks/held"
 	"tributary/stream"
 )
 
@@ -28,9 +29,8 @@ type pending struct {
 	numbers  map[string]int32 // of services
 	unsent   map[int]int64    // lines, by rule
 
-	taken       int64 // records, those without an event included
-	first, last stream.SequenceNumber
-	arrival     time.Time // of the last
+	held.Span
+	arrival time.Time // of the last record
 }
 
 // targetKey is what of an event decides where it goes.
@@ -49,18 +49,15 @@ type target struct {
 	saved        int64 // bytes
 }
 
-func newPending() *pending {
-	return &pending{byGroup: map[string]*queue{}, targets: map[targetKey]*target{}, numbers: map[string]int32{}, unsent: map[int]int64{}}
+func newPending(shard stream.ShardID) *pending {
+	return &pending{Span: held.Span{Shard: shard}, byGroup: map[string]*queue{}, targets: map[targetKey]*target{}, numbers: map[string]int32{}, unsent: map[int]int64{}}
 }
 
 // add takes b and returns the bytes that are held for it.
 func (s *Sink) add(b stream.Batch) int64 {
 	p := s.pending
-	if p.taken == 0 {
-		p.first = b.Sequence
-	}
-	p.taken++
-	p.last, p.arrival = b.Sequence, b.Arrival
+	p.Extend(b)
+	p.arrival = b.Arrival
 	if len(b.Events) == 0 {
 		return 0
 	}

@@ -27,7 +27,7 @@ type Sink struct {
 }
 
 func (s *Sink) reset() {
-	s.pending = newPending()
+	s.pending = newPending(s.shard)
 	s.size.Store(0)
 }
 
@@ -40,11 +40,8 @@ func (s *Sink) Append(b stream.Batch) error {
 	if b.Sequence == "" {
 		return nil
 	}
-	if b.Shard != s.shard {
-		return fmt.Errorf("append: a record of %s came to the sink of %s", b.Shard, s.shard)
-	}
-	if s.pending.taken > 0 && b.Sequence.Compare(s.pending.last) <= 0 {
-		return fmt.Errorf("append: record %s came after %s", b.Sequence, s.pending.last)
+	if err := s.pending.Check(b); err != nil {
+		return err
 	}
 	s.size.Add(s.add(b))
 	return nil
@@ -57,10 +54,10 @@ func (s *Sink) Append(b stream.Batch) error {
 // everything that was not accepted is still held.
 func (s *Sink) Flush(ctx context.Context, r stream.Range) error {
 	began := time.Now()
-	if s.pending.taken == 0 && r == s.flushed {
+	if s.pending.Taken == 0 && r == s.flushed {
 		return nil
 	}
-	if err := s.check(r); err != nil {
+	if err := s.pending.Within(r); err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	if err := s.deliver(ctx); err != nil {
@@ -74,23 +71,6 @@ func (s *Sink) Flush(ctx context.Context, r stream.Range) error {
 	s.cw.metrics.flush.Observe(time.Since(began).Seconds())
 	s.flushed = r
 	s.reset()
-	return nil
-}
-
-// check refuses a range that does not cover what was appended.
-func (s *Sink) check(r stream.Range) error {
-	if r.Shard != s.shard {
-		return fmt.Errorf("a range of %s came to the sink of %s", r.Shard, s.shard)
-	}
-	if r.First == "" || r.First.Compare(r.Last) > 0 {
-		return fmt.Errorf("range %q to %q holds nothing", r.First, r.Last)
-	}
-	if s.pending.taken > 0 {
-		first, last := s.pending.first, s.pending.last
-		if first.Compare(r.First) < 0 || last.Compare(r.Last) > 0 {
-			return fmt.Errorf("records %s to %s do not lie within the range %s to %s", first, last, r.First, r.Last)
-		}
-	}
 	return nil
 }
 

@@ -21,7 +21,7 @@ const shard = stream.ShardID("shardId-000000000002")
 // fill takes records of three events each and deals their rows out to two groups.
 func fill(t *testing.T, records int) (*held.Records, [][]held.Row) {
 	t.Helper()
-	r, groups := &held.Records{Shard: shard}, make([][]held.Row, 2)
+	r, groups := &held.Records{Span: held.Span{Shard: shard}}, make([][]held.Row, 2)
 	encoder := schema.NewEncoder()
 	for n := range records {
 		b := schema.Batch{Epoch: schema.Epoch{1}, Lane: 7}

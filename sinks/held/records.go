@@ -3,7 +3,6 @@ package held
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"time"
 
 	"tributary/schema"
@@ -39,33 +38,16 @@ type Record struct {
 // Records are what came from one shard since the last flush. One goroutine uses
 // them.
 type Records struct {
-	Shard stream.ShardID
+	Span
 	// List holds only those with events, so that a shard full of duplicates does not
 	// grow it.
-	List        []Record
-	Taken       int64 // those without an event included
-	First, Last stream.SequenceNumber
-}
-
-// Check refuses a record that cannot be the next one of the shard.
-func (r *Records) Check(b stream.Batch) error {
-	if b.Shard != r.Shard {
-		return fmt.Errorf("append: a record of %s came to the sink of %s", b.Shard, r.Shard)
-	}
-	if r.Taken > 0 && b.Sequence.Compare(r.Last) <= 0 {
-		return fmt.Errorf("append: record %s came after %s", b.Sequence, r.Last)
-	}
-	return nil
+	List []Record
 }
 
 // Take keeps a copy of b's record, of which there will be a row for each event, and
 // returns the bytes that both are held with.
 func (r *Records) Take(b stream.Batch) int64 {
-	if r.Taken == 0 {
-		r.First = b.Sequence
-	}
-	r.Taken++
-	r.Last = b.Sequence
+	r.Extend(b)
 	if len(b.Events) == 0 {
 		return 0
 	}
@@ -76,21 +58,6 @@ func (r *Records) Take(b stream.Batch) int64 {
 // Row is that of an event of the record taken last.
 func (r *Records) Row(e *schema.Event, at int64, name uint32) Row {
 	return Row{Time: at, Name: name, Record: int32(len(r.List) - 1), Index: e.Index, Bytes: uint32(len(e.Line) + RowCharge)}
-}
-
-// Within refuses a range that does not cover what was taken: its rows would come
-// again with the next range, under another name.
-func (r *Records) Within(all stream.Range) error {
-	if all.Shard != r.Shard {
-		return fmt.Errorf("a range of %s came to the sink of %s", all.Shard, r.Shard)
-	}
-	if all.First == "" || all.First.Compare(all.Last) > 0 {
-		return fmt.Errorf("range %q to %q holds nothing", all.First, all.Last)
-	}
-	if r.Taken > 0 && (r.First.Compare(all.First) < 0 || r.Last.Compare(all.Last) > 0) {
-		return fmt.Errorf("records %s to %s do not lie within the range %s to %s", r.First, r.Last, all.First, all.Last)
-	}
-	return nil
 }
 
 var errGone = errors.New("it has no such event any more")

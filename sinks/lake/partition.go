@@ -72,7 +72,7 @@ type pending struct {
 }
 
 func newPending(shard stream.ShardID, lp *layoutPlan) *pending {
-	return &pending{Records: held.Records{Shard: shard}, plan: lp, byPlace: map[place]*partition{}, byPath: map[string]*partition{}, numbers: map[string]uint32{}}
+	return &pending{Records: held.Records{Span: held.Span{Shard: shard}}, plan: lp, byPlace: map[place]*partition{}, byPath: map[string]*partition{}, numbers: map[string]uint32{}}
 }
 
 // add takes b and returns the bytes that are held for it.

@@ -132,7 +132,7 @@ type pending struct {
 }
 
 func newPending(shard stream.ShardID, l *layout) *pending {
-	return &pending{Records: held.Records{Shard: shard}, layout: l, byName: map[tableName]*table{}, numbers: map[source]uint32{}}
+	return &pending{Records: held.Records{Span: held.Span{Shard: shard}}, layout: l, byName: map[tableName]*table{}, numbers: map[source]uint32{}}
 }
 
 // add takes b and returns the bytes that are held for it.

@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"golang.org/x/sync/errgroup"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"tributary/cmd/internal/cluster"
 	"tributary/cmd/internal/workload"
@@ -136,16 +133,16 @@ func (b *bench) sendAt(ctx context.Context, f *cluster.Node, src Source, count i
 // read counts what lies in the log groups, errors apart not, and how long after it was
 // due each line was taken.
 func (r *Realtime) read(ctx context.Context, c *cluster.Cluster, src Source, warm int64) error {
-	client := cloudwatchlogs.New(cloudwatchlogs.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String("http://" + c.AWS), Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
-	})
 	var mu sync.Mutex
 	seen := make([]uint8, r.Lines)
 	var delays []float64
-	take := func(out *cloudwatchlogs.GetLogEventsOutput) error {
+	take := func(group, _ string, events []types.OutputLogEvent) error {
+		if strings.HasSuffix(group, "/errors") {
+			return nil
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, e := range out.Events {
+		for _, e := range events {
 			seed, n, ok := workload.Number([]byte(*e.Message))
 			if !ok || seed != src.Seed || n >= r.Lines {
 				return fmt.Errorf("an event that nobody sent: %.80q", *e.Message)
@@ -158,7 +155,7 @@ func (r *Realtime) read(ctx context.Context, c *cluster.Cluster, src Source, war
 		}
 		return nil
 	}
-	if err := eachPage(ctx, client, take); err != nil {
+	if _, err := c.EachLogPage(ctx, take); err != nil {
 		return err
 	}
 	var missing int64
@@ -173,57 +170,6 @@ func (r *Realtime) read(ctx context.Context, c *cluster.Cluster, src Source, war
 	}
 	r.DelayP50, r.DelayP99, r.DelayMost = quantile(delays, 0.5), quantile(delays, 0.99), quantile(delays, 1)
 	return nil
-}
-
-// eachPage reads all log streams but those of errors.
-func eachPage(ctx context.Context, client *cloudwatchlogs.Client, take func(*cloudwatchlogs.GetLogEventsOutput) error) error {
-	reading, ctx := errgroup.WithContext(ctx)
-	reading.SetLimit(4)
-	groups := cloudwatchlogs.NewDescribeLogGroupsPaginator(client, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String("/tributary/")})
-	for groups.HasMorePages() {
-		out, err := groups.NextPage(ctx)
-		if err != nil {
-			return errors.Join(err, reading.Wait())
-		}
-		for _, g := range out.LogGroups {
-			if isErrors(*g.LogGroupName) {
-				continue
-			}
-			streams := cloudwatchlogs.NewDescribeLogStreamsPaginator(client, &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: g.LogGroupName})
-			for streams.HasMorePages() {
-				page, err := streams.NextPage(ctx)
-				if err != nil {
-					return errors.Join(err, reading.Wait())
-				}
-				for _, s := range page.LogStreams {
-					reading.Go(func() error { return eachEvent(ctx, client, *g.LogGroupName, *s.LogStreamName, take) })
-				}
-			}
-		}
-	}
-	return reading.Wait()
-}
-
-func isErrors(group string) bool {
-	const suffix = "/errors"
-	return len(group) > len(suffix) && group[len(group)-len(suffix):] == suffix
-}
-
-func eachEvent(ctx context.Context, client *cloudwatchlogs.Client, group, stream string, take func(*cloudwatchlogs.GetLogEventsOutput) error) error {
-	in := &cloudwatchlogs.GetLogEventsInput{LogGroupName: &group, LogStreamName: &stream, StartFromHead: aws.Bool(true)}
-	for {
-		out, err := client.GetLogEvents(ctx, in)
-		if err != nil {
-			return err
-		}
-		if err := take(out); err != nil {
-			return err
-		}
-		if in.NextToken != nil && *in.NextToken == *out.NextForwardToken {
-			return nil
-		}
-		in.NextToken = out.NextForwardToken
-	}
 }
 
 func (r *Realtime) targets() (out []Target) {

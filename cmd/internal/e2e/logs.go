@@ -6,16 +6,16 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"golang.org/x/sync/errgroup"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+
+	"tributary/cmd/internal/cluster"
 )
 
 // Logs counts the lines that lie in log groups. What was read once may have got
 // company before it, so each Refresh reads everything.
 type Logs struct {
-	client *cloudwatchlogs.Client
-	line   func(n int) string
+	cluster *cluster.Cluster
+	line    func(n int) string
 
 	mu      sync.Mutex
 	counts  map[int]int    // number → events, of groups other than for errors
@@ -26,8 +26,8 @@ type Logs struct {
 }
 
 // NewLogs looks into the groups below /tributary/ for lines as line makes them.
-func NewLogs(cfg aws.Config, line func(n int) string) *Logs {
-	return &Logs{client: cloudwatchlogs.NewFromConfig(cfg), line: line}
+func NewLogs(c *cluster.Cluster, line func(n int) string) *Logs {
+	return &Logs{cluster: c, line: line}
 }
 
 // Counts is how many events each line has, as of the last Refresh.
@@ -49,65 +49,33 @@ func (l *Logs) Faults() []string { return l.faults }
 func (l *Logs) Where([]int) ([]string, error) { return nil, nil }
 
 // Refresh reads all log streams.
-func (l *Logs) Refresh() error {
-	l.counts, l.errors, l.equal, l.faults, l.streams = map[int]int{}, map[int]int{}, map[string]int{}, nil, 0
-	ctx := context.Background()
-	var reading errgroup.Group
-	reading.SetLimit(2)
-	groups := cloudwatchlogs.NewDescribeLogGroupsPaginator(l.client, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String("/tributary/")})
-	for groups.HasMorePages() {
-		out, err := groups.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, g := range out.LogGroups {
-			streams := cloudwatchlogs.NewDescribeLogStreamsPaginator(l.client, &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: g.LogGroupName})
-			for streams.HasMorePages() {
-				page, err := streams.NextPage(ctx)
-				if err != nil {
-					return err
-				}
-				for _, s := range page.LogStreams {
-					l.streams++
-					reading.Go(func() error { return l.read(ctx, *g.LogGroupName, *s.LogStreamName) })
-				}
-			}
-		}
-	}
-	return reading.Wait()
+func (l *Logs) Refresh() (err error) {
+	l.counts, l.errors, l.equal, l.faults = map[int]int{}, map[int]int{}, map[string]int{}, nil
+	l.streams, err = l.cluster.EachLogPage(context.Background(), l.count)
+	return err
 }
 
 // equalPrefix begins the lines that are equal on purpose.
 const equalPrefix = "equal "
 
-func (l *Logs) read(ctx context.Context, group, stream string) error {
+func (l *Logs) count(group, stream string, events []types.OutputLogEvent) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	counts := l.counts
 	if strings.HasSuffix(group, "/errors") {
 		counts = l.errors
 	}
-	in := &cloudwatchlogs.GetLogEventsInput{LogGroupName: &group, LogStreamName: &stream, StartFromHead: aws.Bool(true)}
-	for {
-		out, err := l.client.GetLogEvents(ctx, in)
-		if err != nil {
-			return err
+	for _, e := range events {
+		if strings.HasPrefix(*e.Message, equalPrefix) {
+			l.equal[*e.Message]++
+			continue
 		}
-		l.mu.Lock()
-		for _, e := range out.Events {
-			if strings.HasPrefix(*e.Message, equalPrefix) {
-				l.equal[*e.Message]++
-				continue
-			}
-			n := Number(*e.Message)
-			if n < 0 || l.line(n) != *e.Message {
-				l.faults = append(l.faults, fmt.Sprintf("%s %s has what is not line %d as it was sent: %.80q", group, stream, n, *e.Message))
-				continue
-			}
-			counts[n]++
+		n := Number(*e.Message)
+		if n < 0 || l.line(n) != *e.Message {
+			l.faults = append(l.faults, fmt.Sprintf("%s %s has what is not line %d as it was sent: %.80q", group, stream, n, *e.Message))
+			continue
 		}
-		l.mu.Unlock()
-		if in.NextToken != nil && *in.NextToken == *out.NextForwardToken {
-			return nil
-		}
-		in.NextToken = out.NextForwardToken
+		counts[n]++
 	}
+	return nil
 }

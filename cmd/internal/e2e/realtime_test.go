@@ -95,7 +95,7 @@ func loseWorkers(t *testing.T, delay time.Duration, most float64) {
 	stop()
 	bursts := stopBursts()
 	fed := time.Now()
-	logs := NewLogs(awsConfig(s.AWS), func(n int) string { text, _ := shortLine(n); return text })
+	logs := NewLogs(s.Cluster, func(n int) string { text, _ := shortLine(n); return text })
 	v := s.settleLogs(logs, sent, bursts)
 	t.Logf("%d lines in %d log streams %v after the last one", v.chosen, logs.Streams(), time.Since(fed).Round(time.Second))
 	t.Logf("%d copies too many, one in %.0f; errors apart: %d lines, %d copies too many", v.copies, float64(v.chosen)/float64(max(v.copies, 1)), v.errors, v.errorCopies)

@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"sinks/held":       {"schema", "stream"},
 	"sinks/lake":       {"schema", "schema/columns", "stream", "sinks/held", "sinks/objects"},
 	"sinks/rejects":    {"schema", "stream", "sinks/objects"},
-	"sinks/cloudwatch": {"schema", "schema/filter", "stream", "sinks/rejects"},
+	"sinks/cloudwatch": {"schema", "schema/filter", "stream", "sinks/held", "sinks/rejects"},
 
 	"stream/spool/powercut": {"stream/spool"},
 
