@@ -256,6 +256,9 @@ func (c *CloudWatch) readBack(ctx context.Context, k key, lo, hi int64, found ma
 		c.metrics.lookups.Inc()
 		if err != nil {
 			c.unread(k, err, began)
+			if err.is(throttled) {
+				continue // somebody else searches the logs: later, and more slowly
+			}
 			return err.is(missing)
 		}
 		c.reads.passed()

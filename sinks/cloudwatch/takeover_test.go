@@ -168,6 +168,27 @@ func TestOfEqualLinesAsManyAreThereAsThereWere(t *testing.T) {
 	}
 }
 
+// People who search the logs use up the account's GetLogEvents for a while.
+func TestALookThatIsThrottledIsMadeAgainWhileItsTimeLasts(t *testing.T) {
+	t.Run("two reads", inBubble(func(t *testing.T) {
+		w := start(t)
+		records := seconds(time.Now(), 12, unique)
+		mustFlush(t, w.open(), records[:9]...)
+		time.Sleep(20 * time.Second)
+		if err := w.faults.Replace([]fault.Rule{{Service: "logs", Operation: "GetLogEvents", Action: fault.Throttle, Count: 2}}); err != nil {
+			t.Fatal(err)
+		}
+		s := w.heir(records, 6)
+		for i := 6; i < 12; i++ {
+			mustFlush(t, s, records[i])
+		}
+		if err := w.faults.Replace(nil); err != nil {
+			t.Fatal(err)
+		}
+		w.wantCopies(records, 1, 12, 1)
+	}))
+}
+
 func TestInDoubtALineIsSentTwice(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*world)

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// readers is how many log streams are read at a time: as many as keep a core busy.
-const readers = 4
+// readers is how many log streams are read at a time. Workers that take over a shard
+// read log streams too, within the same quota.
+const readers = 2
 
 // EachLogPage reads all log streams of the groups below /tributary/ from their heads
 // and hands out their events, of several streams at once. It returns how many streams
