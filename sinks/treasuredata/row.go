@@ -291,10 +291,10 @@ func appendNumber(b, raw []byte) []byte {
 		if f, err := strconv.ParseFloat(string(raw), 64); err == nil {
 			return msgp.AppendFloat64(b, f)
 		}
-	} else if u, err := strconv.ParseUint(string(raw), 10, 64); err == nil {
-		return msgp.AppendUint64(b, u)
 	} else if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
 		return msgp.AppendInt64(b, n)
+	} else if u, err := strconv.ParseUint(string(raw), 10, 64); err == nil {
+		return msgp.AppendUint64(b, u)
 	}
 	return msgp.AppendStringFromBytes(b, raw)
 }
