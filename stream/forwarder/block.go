@@ -35,16 +35,14 @@ func (r *rejoiner) join(b *openLine, p piece) {
 	switch {
 	case verdict != multiline.Alone:
 		if b == nil {
-			b = &openLine{key: p.block, born: r.clock}
-			b.origin, b.time, b.received = p.origin, p.time, p.received
-			r.open[p.block] = b
+			b = r.begun(p.block, p)
 		}
 		b.state = state
 		r.begin(b, p)
 	case p.key != "":
 		r.add(nil, p)
 	default:
-		r.out = append(r.out, ended{borrowed: true, joined: joined{
+		r.out = append(r.out, ended{joined: joined{
 			line: p.data, origin: p.origin, time: p.time, received: p.received, indexes: []uint64{p.index},
 		}})
 	}

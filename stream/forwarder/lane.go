@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,8 +27,9 @@ const partBytes = 960 << 10
 
 // queued is one event on its lane, with the spool entries it completes.
 type queued struct {
-	event   schema.Event
+	event   schema.Event // the line is a copy in block
 	indexes []uint64
+	block   *block
 }
 
 // lane publishes the events of one (epoch, lane) under one partition key, one
@@ -53,12 +55,17 @@ type lane struct {
 
 	mu     sync.Mutex
 	queue  []queued
+	lines  arena // of the queue and of what was taken
 	bytes  int64
 	oldest time.Time // when the queue's first event came
 	ended  bool      // no more events will come
 	hurry  bool      // do not linger
 
-	quiet bool // what was taken last had lingered in vain; of the lane's own goroutine
+	// Of the lane's own goroutine.
+	quiet  bool           // what was taken last had lingered in vain
+	taken  []queued       // what was taken last
+	events []schema.Event // of it, being encoded
+	record []byte
 
 	space chan struct{} // the lane has taken events
 	ready chan struct{} // events, end or hurry
@@ -88,10 +95,10 @@ func newEncoders() encoders {
 	return e
 }
 
-// append waits for an encoder, for as long as other lanes use theirs, and makes a
-// record of b. quiet says that few events come, so that their size is worth the time
+// append waits for an encoder, for as long as other lanes use theirs, and appends the
+// record of b to dst. quiet says that few events come, so that their size is worth the time
 // and the memory of the other encoder.
-func (e encoders) append(b *schema.Batch, quiet bool) ([]byte, error) {
+func (e encoders) append(dst []byte, b *schema.Batch, quiet bool) ([]byte, error) {
 	size := 0
 	for i := range b.Events {
 		size += schema.EventSize(&b.Events[i])
@@ -105,7 +112,7 @@ func (e encoders) append(b *schema.Batch, quiet bool) ([]byte, error) {
 		encoder = create()
 	}
 	defer func() { from <- encoder }()
-	return encoder.Append(nil, b)
+	return encoder.Append(dst, b)
 }
 
 func signal(c chan struct{}) {
@@ -115,15 +122,18 @@ func signal(c chan struct{}) {
 	}
 }
 
-// put queues q, waiting while the lane holds LaneBytes. Only the pump calls it.
-func (l *lane) put(ctx context.Context, q queued) error {
-	size := int64(schema.EventSize(&q.event))
+// put queues a copy of e, which completes the entries of indexes, waiting while the lane
+// holds LaneBytes. Only the pump calls it.
+func (l *lane) put(ctx context.Context, e schema.Event, indexes []uint64) error {
+	size := int64(schema.EventSize(&e))
 	for {
 		l.mu.Lock()
 		if len(l.queue) == 0 || l.bytes+size <= l.cfg.LaneBytes {
 			if len(l.queue) == 0 {
 				l.oldest = time.Now()
 			}
+			q := queued{event: e, indexes: indexes}
+			q.event.Line, q.block = l.lines.keep(e.Line)
 			l.queue = append(l.queue, q)
 			l.bytes += size
 			l.metrics.queued.Add(float64(size))
@@ -162,11 +172,26 @@ func (l *lane) run(ctx context.Context) error {
 		if err := l.send(ctx, batch); err != nil {
 			return err
 		}
+		l.release(batch)
+	}
+}
+
+// release lets go of what was published.
+func (l *lane) release(batch []queued) {
+	l.mu.Lock()
+	for i := range batch {
+		l.lines.release(batch[i].block)
+	}
+	l.mu.Unlock()
+	clear(batch)
+	clear(l.events)
+	if int64(cap(l.record)) > 2*l.cfg.RecordBytes {
+		l.record = nil
 	}
 }
 
 // take waits for a record's worth of events, or for the linger of the first, and
-// returns them; nil when the lane has ended.
+// returns them, which stay valid until the next call; nil when the lane has ended.
 func (l *lane) take(ctx context.Context) ([]queued, error) {
 	for {
 		l.mu.Lock()
@@ -239,27 +264,25 @@ func (l *lane) cut(target int64) []queued {
 		size += s
 		n++
 	}
-	batch := l.queue[:n:n]
-	l.queue = l.queue[n:]
-	if len(l.queue) == 0 {
-		l.queue, l.hurry = nil, false
-	}
+	l.taken = append(l.taken[:0], l.queue[:n]...)
+	l.queue = slices.Delete(l.queue, 0, n)
+	l.hurry = l.hurry && len(l.queue) > 0
 	l.bytes -= size
 	l.oldest = time.Now()
 	l.metrics.queued.Sub(float64(size))
-	return batch
+	return l.taken
 }
 
 // send publishes events in order and reports them done. What does not fit one
 // record is halved; a line that fits none goes out in parts.
 func (l *lane) send(ctx context.Context, events []queued) error {
-	batch := schema.Batch{Epoch: l.epoch, Lane: l.number, Events: make([]schema.Event, len(events))}
+	l.events = l.events[:0]
 	raw := 0
 	for i := range events {
-		batch.Events[i] = events[i].event
+		l.events = append(l.events, events[i].event)
 		raw += schema.EventSize(&events[i].event)
 	}
-	record, err := l.encode(&batch)
+	record, err := l.encode(l.events)
 	switch {
 	case errors.Is(err, errNoFit) && len(events) > 1:
 		half := len(events) / 2
@@ -300,7 +323,7 @@ func (l *lane) sendParts(ctx context.Context, q queued) error {
 		e.Line = line
 		e.Offset -= uint64(len(parts) - 1 - k)
 		e.Part = schema.Part{Line: id, Number: uint32(k + 1), Count: uint32(len(parts))}
-		record, err := l.encode(&schema.Batch{Epoch: l.epoch, Lane: l.number, Events: []schema.Event{e}})
+		record, err := l.encode([]schema.Event{e})
 		if err != nil {
 			return fmt.Errorf("encode part of a line: %w", err)
 		}
@@ -341,9 +364,11 @@ func cutParts(line []byte) (parts [][]byte) {
 
 var errNoFit = errors.New("does not fit a record")
 
-// encode returns errNoFit for what exceeds the stream's limit or MaxDecoded.
-func (l *lane) encode(b *schema.Batch) ([]byte, error) {
-	record, err := l.encoders.append(b, l.quiet)
+// encode returns errNoFit for what exceeds the stream's limit or MaxDecoded. The record
+// is valid until the next call.
+func (l *lane) encode(events []schema.Event) ([]byte, error) {
+	record, err := l.encoders.append(l.record[:0], &schema.Batch{Epoch: l.epoch, Lane: l.number, Events: events}, l.quiet)
+	l.record = record
 	if errors.Is(err, schema.ErrTooLarge) || err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
 		return nil, errNoFit
 	}

@@ -29,7 +29,7 @@ type pump struct {
 	rejoiner *rejoiner
 	origins  *origins
 	attrs    attributes
-	arena    []byte
+	indexes  []uint64     // a block of them, of which one is taken for each whole line
 	current  schema.Epoch // of the entries being read
 	lastTick time.Time
 
@@ -171,7 +171,7 @@ func (p *pump) take(ctx context.Context, item spool.Item) error {
 	key, cut := p.lineKey()
 	grammar := p.grammar(origin)
 	if !cut && grammar == nil {
-		return p.emit(ctx, item, joined{line: p.keep(p.attrs.line), origin: origin, time: a.time, received: item.Received, indexes: []uint64{index}})
+		return p.emit(ctx, item, joined{line: p.attrs.line, origin: origin, time: a.time, received: item.Received, indexes: p.alone(index)})
 	}
 	one := piece{
 		index: index, position: item.Position, key: key, grammar: grammar, ordinal: p.attrs.ordinal, last: p.attrs.last,
@@ -212,9 +212,6 @@ func (p *pump) emitAll(ctx context.Context, item spool.Item, lines []ended) erro
 	for _, l := range lines {
 		at := item
 		at.Offset -= uint64(l.place) * placeStride
-		if l.borrowed {
-			l.line = p.keep(l.line)
-		}
 		if err := p.emit(ctx, at, l.joined); err != nil {
 			return err
 		}
@@ -260,7 +257,7 @@ func (p *pump) lineKey() (key string, cut bool) {
 }
 
 // emit classifies and edits a whole line and puts it on the lane of item, under item's
-// offset: the entry that completed it.
+// offset: the entry that completed it. The line may be the spool's or the rejoiner's.
 func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
 	rules := p.f.rules.Load()
 	origin := p.origins.place(line.origin)
@@ -287,7 +284,7 @@ func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
 		}
 	}
 	p.f.vitals.pumped.Store(0) // a full lane is the lane's fault
-	return l.put(ctx, queued{event: event, indexes: line.indexes})
+	return l.put(ctx, event, line.indexes)
 }
 
 // unreadable keeps an entry that this version cannot take apart: the spool has
@@ -297,24 +294,17 @@ func (p *pump) unreadable(ctx context.Context, item spool.Item, index uint64, er
 	p.f.metrics.unreadable.Inc()
 	p.f.log.Error("spool entry not understood, kept as a raw line", "position", item.Position, "err", err)
 	return p.emit(ctx, item, joined{
-		line: p.keep(item.Payload), flags: schema.FlagIncomplete, origin: &schema.Origin{Host: p.origins.host},
-		time: item.Received, received: item.Received, indexes: []uint64{index},
+		line: item.Payload, flags: schema.FlagIncomplete, origin: &schema.Origin{Host: p.origins.host},
+		time: item.Received, received: item.Received, indexes: p.alone(index),
 	})
 }
 
-// arenaBytes is the block that small lines are copied into: one allocation for
-// many lines, freed when all their records are published.
-const arenaBytes = 128 << 10
-
-// keep copies line out of the spool's buffer.
-func (p *pump) keep(line []byte) []byte {
-	if len(line) > arenaBytes/4 {
-		return append([]byte(nil), line...)
+// alone is a list of one, without an allocation for each.
+func (p *pump) alone(index uint64) []uint64 {
+	if len(p.indexes) == cap(p.indexes) {
+		p.indexes = make([]uint64, 0, 512)
 	}
-	if cap(p.arena)-len(p.arena) < len(line) {
-		p.arena = make([]byte, 0, arenaBytes)
-	}
-	start := len(p.arena)
-	p.arena = append(p.arena, line...)
-	return p.arena[start:len(p.arena):len(p.arena)]
+	n := len(p.indexes)
+	p.indexes = append(p.indexes, index)
+	return p.indexes[n : n+1 : n+1]
 }

@@ -88,6 +88,9 @@ type rejoiner struct {
 	out     []ended
 	evicted bool
 
+	// Memory of lines: of those given back by the last call, and free.
+	given, spare [][]byte
+
 	// clock advances only while the pump keeps up with what arrives. A pause of the
 	// whole pipeline (Kinesis away, spool full) must not close lines whose next
 	// piece is waiting behind the pause.
@@ -117,8 +120,7 @@ const (
 // ended is a line that take gives back.
 type ended struct {
 	joined
-	place    place
-	borrowed bool // the bytes are still the spool's
+	place place
 }
 
 // take takes an entry: a piece, or a whole line of a container with a grammar. It
@@ -132,6 +134,7 @@ type ended struct {
 // same lines at the same places.
 func (r *rejoiner) take(p piece) []ended {
 	r.out, r.evicted = r.out[:0], false
+	r.reuse()
 	key := p.key
 	if (key == "" || r.open[key] == nil) && p.grammar != nil {
 		key = p.block
@@ -175,9 +178,8 @@ func (r *rejoiner) expire(position uint64, key string) {
 // add takes a piece of l, or the first of a line if l is nil.
 func (r *rejoiner) add(l *openLine, p piece) {
 	if l == nil {
-		l = &openLine{key: p.key, next: 1, born: r.clock}
-		l.origin, l.time, l.received = p.origin, p.time, p.received
-		r.open[p.key] = l
+		l = r.begun(p.key, p)
+		l.next = 1
 	}
 	r.append(l, p)
 	if !p.last {
@@ -186,6 +188,18 @@ func (r *rejoiner) add(l *openLine, p piece) {
 	if p.last || r.full(l) {
 		r.out = append(r.out, ended{joined: r.finish(l, p.position)})
 	}
+}
+
+// begun is a new open line, or block, of which p is the first entry.
+func (r *rejoiner) begun(key string, p piece) *openLine {
+	l := &openLine{key: key, born: r.clock}
+	l.origin, l.time, l.received = p.origin, p.time, p.received
+	if n := len(r.spare); n > 0 {
+		l.line = r.spare[n-1]
+		r.spare = r.spare[:n-1]
+	}
+	r.open[key] = l
+	return l
 }
 
 // append puts a piece behind what l has.
@@ -298,8 +312,9 @@ func (r *rejoiner) haunt(l *openLine, p piece) {
 }
 
 // closed takes the close marker that mark names, at position. It returns the line the
-// marker completes, if one is still open.
+// marker completes, if one is still open, valid like those of take.
 func (r *rejoiner) closed(mark string, index, position uint64) (joined, bool) {
+	r.reuse()
 	key, last, exact := parseMark(mark)
 	l := r.open[key]
 	switch {
@@ -336,7 +351,25 @@ func (r *rejoiner) finish(l *openLine, end uint64) joined {
 	if end > l.steps[0].position {
 		r.tracker.span(l.key, end, l.indexes[len(l.indexes)-1], l.steps)
 	}
+	r.given = append(r.given, l.line)
 	return l.joined
+}
+
+// A few buffers serve all lines that are whole within moments.
+const (
+	maxSpare      = 4
+	maxSpareBytes = 256 << 10
+)
+
+// reuse takes back the lines of the last call.
+func (r *rejoiner) reuse() {
+	for _, line := range r.given {
+		if len(r.spare) < maxSpare && cap(line) <= maxSpareBytes {
+			r.spare = append(r.spare, line[:0])
+		}
+	}
+	clear(r.given)
+	r.given = r.given[:0]
 }
 
 // lose gives up the open lines before a gap in the spool; position is that of the

@@ -32,6 +32,7 @@ func newFeeder(c Config) *feeder {
 func (f *feeder) piece(key string, ordinal int, last bool, data string) (line joined, complete bool) {
 	f.position += 10
 	for _, l := range f.r.take(piece{index: f.t.add(f.position, f.position+1), position: f.position, key: key, ordinal: ordinal, last: last, data: []byte(data), recent: true}) {
+		l.line = bytes.Clone(l.line) // valid until the next call
 		if l.place == own {
 			line, complete = l.joined, true
 		} else {

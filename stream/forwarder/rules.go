@@ -38,7 +38,7 @@ func (r *Rules) Edit(w *edit.Work, s *filter.Subject) edit.Result { return r.edi
 func (f *Forwarder) SetRules(r *Rules) { f.rules.Store(r) }
 
 // edit applies the rules to an event and counts what they do. It returns the line that
-// goes on, and false if none does.
+// goes on, valid until the next call, and false if none does.
 func (p *pump) edit(rules *Rules, epoch schema.Epoch, lane uint32, e schema.Event) (line []byte, goesOn bool) {
 	if p.counted != rules {
 		p.counted, p.counters = rules, p.f.metrics.rules(rules.Names(), rules.Actions())
@@ -60,7 +60,7 @@ func (p *pump) edit(rules *Rules, epoch schema.Epoch, lane uint32, e schema.Even
 		p.counters[c.Rule].changed[c.What].add(c.Bytes)
 	}
 	if len(result.Changes) > 0 {
-		return p.keep(result.Line), true
+		return result.Line, true
 	}
 	return e.Line, result.Send
 }

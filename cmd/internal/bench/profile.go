@@ -31,7 +31,8 @@ func startProfile(path string) (stop func(), err error) {
 
 // A profiler asks the product's processes for CPU profiles while a stage runs, one
 // second after the other: nobody knows how long a stage will last, and a profile
-// that is cut off is lost. "go tool pprof" adds up any number of files.
+// that is cut off is lost. "go tool pprof" adds up any number of files. What they have
+// allocated since their start is in one file, as last seen.
 type profiler struct {
 	dir string // empty: none
 }
@@ -55,8 +56,11 @@ func (p profiler) watch(ctx context.Context, stage string, size, run int, nodes 
 		wg.Go(func() {
 			for second := 1; ctx.Err() == nil; second++ {
 				path := p.path(stage, size, run, fmt.Sprintf("%s-%03d", n.Name, second))
-				if err := fetchProfile(ctx, n.Admin, path); err != nil {
+				if err := fetchProfile(ctx, n.Admin, "profile?seconds=1", path); err != nil {
 					return // the process has ended, and with it this second
+				}
+				if err := fetchProfile(ctx, n.Admin, "allocs", p.path(stage, size, run, n.Name+"-allocs")); err != nil {
+					return // so far it was the last
 				}
 			}
 		})
@@ -64,8 +68,8 @@ func (p profiler) watch(ctx context.Context, stage string, size, run int, nodes 
 	return func() { cancel(); wg.Wait() }
 }
 
-func fetchProfile(ctx context.Context, admin, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/debug/pprof/profile?seconds=1", nil)
+func fetchProfile(ctx context.Context, admin, kind, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/debug/pprof/"+kind, nil)
 	if err != nil {
 		return err
 	}
