@@ -7,6 +7,7 @@ import (
 
 	"tributary/stream/ecs"
 	"tributary/stream/multiline"
+	"tributary/stream/refused"
 )
 
 // Config bounds the pipeline. Sizes are bytes.
@@ -56,6 +57,9 @@ type Config struct {
 	// MultilineMaxLines caps the lines of a block; MaxLineBytes, MaxOpenBytes and
 	// MaxOpenLines count blocks as they count cut lines.
 	MultilineMaxLines int `koanf:"multiline_max_lines" json:"multiline_max_lines"`
+
+	// Rejects bounds what is kept of what the stream refuses for good.
+	Rejects refused.Config `koanf:"rejects" json:"rejects"`
 
 	// ListenGrace keeps the listener open after the stop signal: containers that
 	// die with the instance write their last lines then.
@@ -120,6 +124,7 @@ func DefaultConfig() Config {
 		MultilineTimeout: time.Second,
 		// The stacks of a thousand goroutines at ten lines each.
 		MultilineMaxLines: 10_000,
+		Rejects:           refused.DefaultConfig(),
 		// ECS kills 30 s after SIGTERM: 8 s listening, 8 s at most for what is in the
 		// sockets (fluent.Config.Drain), 10 s for the spool, 4 s to spare.
 		ListenGrace:  8 * time.Second,
@@ -159,6 +164,9 @@ func (c Config) Validate() error {
 	}
 	check(c.MultilineTimeout >= 100*time.Millisecond && c.MultilineTimeout <= time.Minute, "multiline_timeout is %v, want 100ms to 1m", c.MultilineTimeout)
 	check(c.MultilineMaxLines >= 2 && c.MultilineMaxLines <= 1_000_000, "multiline_max_lines is %d, want 2 to 1000000", c.MultilineMaxLines)
+	if err := c.Rejects.Validate(); err != nil {
+		faults = append(faults, fmt.Errorf("rejects.%w", err))
+	}
 	check(c.ListenGrace >= 0, "listen_grace is %v, want 0 or more", c.ListenGrace)
 	check(c.DrainTimeout >= time.Second, "drain_timeout is %v, want at least 1s", c.DrainTimeout)
 	check(c.Grace >= 3*time.Second && c.Grace <= time.Hour, "grace is %v, want 3s to 1h", c.Grace)

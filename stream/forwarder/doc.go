@@ -10,7 +10,8 @@
 //
 // Words. A piece is one entry of a cut line. A line is open from its first piece
 // until the piece or the close marker that completes it. A ghost is a line that
-// was delivered before a restart but whose later pieces are read again.
+// was delivered before a restart but whose later pieces are read again. A reject is an
+// event that the stream refuses for good and that was set aside; see stream/refused.
 //
 // Two properties carry everything else:
 //

@@ -19,6 +19,7 @@ import (
 	"tributary/stream/ecs"
 	"tributary/stream/fluent"
 	"tributary/stream/multiline"
+	"tributary/stream/refused"
 	"tributary/stream/spool"
 )
 
@@ -99,6 +100,7 @@ type run struct {
 	held        atomic.Int64 // entries that open lines hold, as the pump last saw
 	arrived     atomic.Int64 // bytes made durable
 	encoders    encoders
+	aside       *aside
 
 	mu      sync.Mutex
 	running map[laneName]*lane
@@ -138,6 +140,10 @@ func (f *Forwarder) open() (*run, []*ghost, error) {
 		return nil, nil, fmt.Errorf("open spool: %w", err)
 	}
 	position, state := sp.Start()
+	rejects, err := refused.Open(f.spoolCfg.Dir, position, f.cfg.Rejects, f.disk, f.reg, f.log)
+	if err != nil {
+		return nil, nil, errors.Join(err, sp.Close())
+	}
 	ghosts, err := parseState(state)
 	if err != nil {
 		// Without its ghosts a line may come twice, in fragments. Refusing to start
@@ -146,7 +152,7 @@ func (f *Forwarder) open() (*run, []*ghost, error) {
 	}
 	return &run{
 		Forwarder: f, spool: sp, lanes: &laneSet{}, tracker: newTracker(position, ghosts), running: make(map[laneName]*lane),
-		encoders: newEncoders(),
+		encoders: newEncoders(), aside: &aside{file: rejects},
 	}, ghosts, nil
 }
 
@@ -193,7 +199,7 @@ func (f *run) begin(p *parts, ghosts []*ghost) (stop func()) {
 	stopSaver := p.start("cursor", f.saveCursor)
 	stopDropping := p.start("dropper", f.dropOldest)
 	f.stopReading = func() { stopLanes(); stopSaver(); stopDropping() }
-	return func() { f.stopReading(); stopProducer(); stopSpool() }
+	return func() { f.stopReading(); stopProducer(); f.aside.file.Close(); stopSpool() }
 }
 
 // openFirst opens the first lane. A full disk lets it wait until the other parts,
@@ -252,7 +258,7 @@ func (f *run) lane(e schema.Epoch, number uint32) *lane {
 		key = fmt.Sprintf("%s-%d", e, number)
 		f.log.Warn("partition key of a lane lost, derived anew", "epoch", e, "lane", number)
 	}
-	l := newLane(e, number, key, f.cfg, f.out, f.tracker, f.metrics, &f.vitals, f.encoders, f.log)
+	l := newLane(e, number, key, f.cfg, f.out, f.tracker, f.metrics, &f.vitals, f.encoders, f.aside, f.log)
 	f.running[name] = l
 	f.start(l)
 	return l

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
 	fluentclient "github.com/fluent/fluent-logger-golang/fluent"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -48,6 +49,9 @@ type shelf struct {
 
 	block  chan struct{} // Publish waits for it, unless nil
 	refuse error         // for the first record, once
+
+	refuses func(b *schema.Batch, bytes int) bool // for good; nil: nothing
+	hangs   func(b *schema.Batch) bool            // Publish ends with ctx; nil: never
 }
 
 func newShelf() *shelf {
@@ -75,6 +79,15 @@ func (s *shelf) Publish(ctx context.Context, r stream.Record) error {
 	b, rejects, _ := s.decoder.Decode(r.Data, time.Now())
 	if len(rejects) > 0 {
 		return stream.Permanent(errors.New("undecodable record"))
+	}
+	if s.hangs != nil && s.hangs(&b) {
+		s.mu.Unlock()
+		<-ctx.Done()
+		s.mu.Lock()
+		return ctx.Err()
+	}
+	if s.refuses != nil && s.refuses(&b, len(r.Data)) {
+		return stream.Permanent(fmt.Errorf("put records: %w", &smithy.GenericAPIError{Code: "ValidationException", Message: "1 validation error: a record"}))
 	}
 	s.records++
 	s.biggest = max(s.biggest, len(r.Data)+len(r.Key))

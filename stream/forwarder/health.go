@@ -14,8 +14,8 @@ import (
 const readyWithin = 15 * time.Second
 
 // Ready is nil while lines that are sent now are kept and go on: the listeners are
-// open, the spool takes entries, and the stream has been reached and holds up nothing
-// for long.
+// open, the spool takes entries, and the stream has been reached, does not refuse all it
+// is offered and holds up nothing for long.
 func (f *Forwarder) Ready() error {
 	switch f.vitals.phase.Load() {
 	case phaseStarting:
@@ -34,6 +34,9 @@ func (f *Forwarder) Ready() error {
 		return errors.New("the stream has not answered since the start")
 	}
 	for _, w := range f.vitals.lanes.waiting() {
+		if w.why != nil {
+			return w.why
+		}
 		if since := time.Since(w.since); since > readyWithin && w.since.After(time.Unix(0, answered)) {
 			return fmt.Errorf("the stream has stored nothing for %v", since.Round(time.Second))
 		}
@@ -42,7 +45,8 @@ func (f *Forwarder) Ready() error {
 }
 
 // Healthy is nil unless a part is stuck, so that only a new start can help. A stream
-// that cannot be reached is no such case: each attempt ends, and the spool takes on.
+// that cannot be reached, or refuses everything, is no such case: each attempt ends, and
+// the spool takes on.
 func (f *Forwarder) Healthy() error {
 	v := &f.vitals
 	if v.phase.Load() != phaseServing {
@@ -55,6 +59,9 @@ func (f *Forwarder) Healthy() error {
 	silent := now.Sub(f.out.Called()) > f.cfg.StuckAfter
 	answered := time.Unix(0, v.answered.Load())
 	for _, w := range v.lanes.waiting() {
+		if w.paused {
+			continue // it goes on by itself
+		}
 		if waits := now.Sub(w.since); waits > f.cfg.StuckAfter && (silent || answered.After(w.since)) {
 			return fmt.Errorf("lane %d of epoch %v has stored nothing for %v, though something waits", w.lane.number, w.lane.epoch, waits.Round(time.Second))
 		}
@@ -93,37 +100,49 @@ type store interface {
 	Stalled(patience time.Duration) bool
 }
 
-// waitingLanes are those with a record on its way.
+// waitingLanes are those with a record on its way, or held up.
 type waitingLanes struct {
 	mu    sync.Mutex
-	since map[*lane]time.Time
+	lanes map[*lane]waitingLane
 }
 
 type waitingLane struct {
-	lane  *lane
-	since time.Time
+	lane   *lane
+	since  time.Time
+	why    error // what holds it up
+	paused bool  // nothing is on its way until it tries again
 }
 
-func (w *waitingLanes) begin(l *lane) {
+// begin says that l tries to go on.
+func (w *waitingLanes) begin(l *lane) { w.set(l, nil) }
+
+// hold says why l pauses. Until the end it is held up, also while it tries again.
+func (w *waitingLanes) hold(l *lane, why error) { w.set(l, why) }
+
+func (w *waitingLanes) set(l *lane, why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.since == nil {
-		w.since = make(map[*lane]time.Time)
+	if w.lanes == nil {
+		w.lanes = make(map[*lane]waitingLane)
 	}
-	w.since[l] = time.Now()
+	next := waitingLane{l, time.Now(), why, why != nil}
+	if why == nil {
+		next.why = w.lanes[l].why
+	}
+	w.lanes[l] = next
 }
 
 func (w *waitingLanes) end(l *lane) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.since, l)
+	delete(w.lanes, l)
 }
 
 func (w *waitingLanes) waiting() (out []waitingLane) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for l, since := range w.since {
-		out = append(out, waitingLane{l, since})
+	for _, one := range w.lanes {
+		out = append(out, one)
 	}
 	return out
 }

@@ -27,9 +27,10 @@ const partBytes = 960 << 10
 
 // queued is one event on its lane, with the spool entries it completes.
 type queued struct {
-	event   schema.Event // the line is a copy in block
-	indexes []uint64
-	block   *block
+	event    schema.Event // the line is a copy in block
+	indexes  []uint64
+	position uint64 // of the entry that completed it
+	block    *block
 }
 
 // lane publishes the events of one (epoch, lane) under one partition key, one
@@ -47,6 +48,7 @@ type lane struct {
 	vitals   *vitals
 	log      *slog.Logger
 	encoders encoders
+	aside    *aside
 
 	// For the decision to open lanes: what was published, decoded, or dropped by rules;
 	// and what was published, as records.
@@ -73,11 +75,11 @@ type lane struct {
 	ratio float64 // lines' bytes per compressed byte, as last seen
 }
 
-func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publisher, t *tracker, m *metrics, v *vitals, shared encoders, log *slog.Logger) *lane {
+func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publisher, t *tracker, m *metrics, v *vitals, shared encoders, a *aside, log *slog.Logger) *lane {
 	return &lane{
 		epoch: e, number: number, key: key, cfg: cfg, out: out, tracker: t, metrics: m, vitals: v, log: log,
-		encoders: shared,
-		space:    make(chan struct{}, 1), ready: make(chan struct{}, 1),
+		encoders: shared, aside: a,
+		space: make(chan struct{}, 1), ready: make(chan struct{}, 1),
 		ratio: firstRatio,
 	}
 }
@@ -122,9 +124,9 @@ func signal(c chan struct{}) {
 	}
 }
 
-// put queues a copy of e, which completes the entries of indexes, waiting while the lane
-// holds LaneBytes. Only the pump calls it.
-func (l *lane) put(ctx context.Context, e schema.Event, indexes []uint64) error {
+// put queues a copy of e, which the entry at position completed and which completes the
+// entries of indexes, waiting while the lane holds LaneBytes. Only the pump calls it.
+func (l *lane) put(ctx context.Context, e schema.Event, indexes []uint64, position uint64) error {
 	size := int64(schema.EventSize(&e))
 	for {
 		l.mu.Lock()
@@ -132,7 +134,7 @@ func (l *lane) put(ctx context.Context, e schema.Event, indexes []uint64) error 
 			if len(l.queue) == 0 {
 				l.oldest = time.Now()
 			}
-			q := queued{event: e, indexes: indexes}
+			q := queued{event: e, indexes: indexes, position: position}
 			q.event.Line, q.block = l.lines.keep(e.Line)
 			l.queue = append(l.queue, q)
 			l.bytes += size
@@ -169,7 +171,11 @@ func (l *lane) run(ctx context.Context) error {
 		if err != nil || batch == nil {
 			return err
 		}
-		if err := l.send(ctx, batch); err != nil {
+		left, err := l.undecided(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if err := l.send(ctx, left); err != nil {
 			return err
 		}
 		l.release(batch)
@@ -273,9 +279,12 @@ func (l *lane) cut(target int64) []queued {
 	return l.taken
 }
 
-// send publishes events in order and reports them done. What does not fit one
-// record is halved; a line that fits none goes out in parts.
+// send publishes events in order and reports them done. What does not fit one record,
+// or is refused as one, is cut anew.
 func (l *lane) send(ctx context.Context, events []queued) error {
+	if len(events) == 0 {
+		return nil
+	}
 	l.events = l.events[:0]
 	raw := 0
 	for i := range events {
@@ -283,23 +292,17 @@ func (l *lane) send(ctx context.Context, events []queued) error {
 		raw += schema.EventSize(&events[i].event)
 	}
 	record, err := l.encode(l.events)
-	switch {
-	case errors.Is(err, errNoFit) && len(events) > 1:
-		half := len(events) / 2
-		if err := l.send(ctx, events[:half]); err != nil {
-			return err
-		}
-		return l.send(ctx, events[half:])
-	case errors.Is(err, errNoFit):
-		return l.sendParts(ctx, events[0])
-	case err != nil:
-		return err
+	if err == nil && slices.ContainsFunc(l.events, l.wentInParts) {
+		err = errNoFit
+	}
+	if err != nil {
+		return l.cutAnew(ctx, events, record, err)
 	}
 	if len(events) > 1 {
 		l.ratio = 0.8*l.ratio + 0.2*float64(raw)/float64(len(record))
 	}
-	if err := l.publish(ctx, record); err != nil {
-		return err
+	if err := l.publish(ctx, record, len(events) == 1 && !longLine(&l.events[0])); err != nil {
+		return l.cutAnew(ctx, events, record, err)
 	}
 	l.raw.Add(int64(raw))
 	for i := range events {
@@ -323,18 +326,29 @@ func (l *lane) sendParts(ctx context.Context, q queued) error {
 		e.Line = line
 		e.Offset -= uint64(len(parts) - 1 - k)
 		e.Part = schema.Part{Line: id, Number: uint32(k + 1), Count: uint32(len(parts))}
-		record, err := l.encode([]schema.Event{e})
-		if err != nil {
-			return fmt.Errorf("encode part of a line: %w", err)
-		}
-		if err := l.publish(ctx, record); err != nil {
+		if err := l.sendPart(ctx, queued{event: e, position: q.position}); err != nil {
 			return err
 		}
-		l.raw.Add(int64(schema.EventSize(&e)))
 	}
 	l.tracker.done(q.indexes...)
-	l.metrics.events.Add(float64(len(parts)))
 	l.metrics.cutLines.Inc()
+	return nil
+}
+
+func (l *lane) sendPart(ctx context.Context, q queued) error {
+	left, err := l.undecided(ctx, []queued{q})
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	record, err := l.encode([]schema.Event{q.event})
+	if err == nil {
+		err = l.publish(ctx, record, true)
+	}
+	if err != nil {
+		return l.cutAnew(ctx, left, record, err)
+	}
+	l.raw.Add(int64(schema.EventSize(&q.event)))
+	l.metrics.events.Inc()
 	return nil
 }
 
@@ -364,44 +378,31 @@ func cutParts(line []byte) (parts [][]byte) {
 
 var errNoFit = errors.New("does not fit a record")
 
-// encode returns errNoFit for what exceeds the stream's limit or MaxDecoded. The record
-// is valid until the next call.
+// encode returns errNoFit for what exceeds the stream's limit or MaxDecoded, in the
+// first case with the record, which is valid until the next call.
 func (l *lane) encode(events []schema.Event) ([]byte, error) {
 	record, err := l.encoders.append(l.record[:0], &schema.Batch{Epoch: l.epoch, Lane: l.number, Events: events}, l.quiet)
 	l.record = record
-	if errors.Is(err, schema.ErrTooLarge) || err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
+	if errors.Is(err, schema.ErrTooLarge) {
 		return nil, errNoFit
+	}
+	if err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
+		return record, errNoFit
 	}
 	return record, err
 }
 
-// refusedWait is the pause before a record that Kinesis refuses for good is
-// offered again: dropping it would lose lines, so a person has to act, and the
-// spool holds meanwhile.
-const refusedWait = 30 * time.Second
-
-// publish returns nil when the record is stored.
-func (l *lane) publish(ctx context.Context, record []byte) error {
-	l.vitals.lanes.begin(l)
-	defer l.vitals.lanes.end(l)
-	for {
-		err := l.out.Publish(ctx, stream.Record{Key: l.key, Data: record})
-		if err == nil {
-			l.vitals.answered.Store(time.Now().UnixNano())
-			l.published.Add(int64(len(record)))
-			l.metrics.records.Inc()
-			l.metrics.recordBytes.Add(float64(len(record)))
-			return nil
-		}
-		if !stream.IsPermanent(err) {
-			return err // the producer retries all else, so it is stopping
-		}
-		l.metrics.refused.Inc()
-		l.log.Error("kinesis refuses a record for good, the lane waits", "epoch", l.epoch, "lane", l.number, "bytes", len(record), "err", err)
-		if err := l.pause(ctx, refusedWait); err != nil {
-			return err
-		}
+// offer returns nil when the record is stored.
+func (l *lane) offer(ctx context.Context, record []byte) error {
+	if err := l.out.Publish(ctx, stream.Record{Key: l.key, Data: record}); err != nil {
+		return err
 	}
+	l.aside.stored()
+	l.vitals.answered.Store(time.Now().UnixNano())
+	l.published.Add(int64(len(record)))
+	l.metrics.records.Inc()
+	l.metrics.recordBytes.Add(float64(len(record)))
+	return nil
 }
 
 func (l *lane) pause(ctx context.Context, d time.Duration) error {

@@ -8,11 +8,12 @@ import (
 
 type metrics struct {
 	received, lines, lineBytes, events, incomplete   prometheus.Counter
-	records, recordBytes, refused, cutLines          prometheus.Counter
+	records, recordBytes, cutLines                   prometheus.Counter
 	unreadable, labelsDropped, lostPieces            prometheus.Counter
 	capped                                           *prometheus.CounterVec
 	queued, openLines, openBytes, lanes, spoolBehind prometheus.Gauge
 	ruleEvents, ruleBytes                            *prometheus.CounterVec // by rule, action, result
+	refused                                          *prometheus.CounterVec // by outcome
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -36,6 +37,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		capped.WithLabelValues(name)
 	}
 	reg.MustRegister(capped)
+	refusals := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_forwarder_refused_records_total", Help: "Records refused for good, by what became of them: halved, sent in parts, set aside as a reject, or, as the stream refuses everything, waiting to be offered again."}, []string{"outcome"})
+	for _, outcome := range []string{refusedHalved, refusedParts, refusedAside, refusedWaiting} {
+		refusals.WithLabelValues(outcome)
+	}
+	reg.MustRegister(refusals)
 	return &metrics{
 		ruleEvents:    byRule("rule_events_total", "Events that a rule dropped, kept, masked, truncated or, unparsed, masked in whole."),
 		ruleBytes:     byRule("rule_bytes_total", "Bytes of lines that a rule dropped or kept, of values that it masked, and that it cut off."),
@@ -47,7 +53,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		incomplete:    counter("incomplete_lines_total", "Lines delivered with pieces missing."),
 		records:       counter("records_total", "Records stored in the stream."),
 		recordBytes:   counter("record_bytes_total", "Bytes of records stored in the stream."),
-		refused:       counter("refused_records_total", "Times a record was refused for good."),
+		refused:       refusals,
 		cutLines:      counter("cut_lines_total", "Lines delivered in parts because they fit no record."),
 		unreadable:    counter("unreadable_entries_total", "Spool entries kept as raw lines because no decoder knows them."),
 		lostPieces:    counter("lost_pieces_total", "Pieces of cut lines given up because the full spool had dropped entries behind them."),

@@ -37,19 +37,26 @@ type dockers struct {
 
 func (d *dockers) start(n int) {
 	for i := range n {
-		cfg := fluent.DefaultClientConfig()
-		cfg.Address, cfg.RetryWait, cfg.MaxRetryWait = d.addr, time.Millisecond, 5*time.Millisecond
-		c, err := fluent.NewClient(cfg, &net.Dialer{}, slog.New(slog.DiscardHandler))
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		d.wg.Go(func() {
-			if err := c.Run(context.Background()); err != nil {
-				d.t.Error(err)
-			}
-		})
+		c := d.client()
 		d.wg.Go(func() { defer c.Close(); d.talk(c, "c"+strconv.Itoa(i)) })
 	}
+}
+
+// client runs until it is closed.
+func (d *dockers) client() *fluent.Client {
+	d.t.Helper()
+	cfg := fluent.DefaultClientConfig()
+	cfg.Address, cfg.RetryWait, cfg.MaxRetryWait = d.addr, time.Millisecond, 5*time.Millisecond
+	c, err := fluent.NewClient(cfg, &net.Dialer{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.wg.Go(func() {
+		if err := c.Run(context.Background()); err != nil {
+			d.t.Error(err)
+		}
+	})
+	return c
 }
 
 func (d *dockers) talk(c *fluent.Client, container string) {

@@ -284,7 +284,7 @@ func (p *pump) emit(ctx context.Context, item spool.Item, line joined) error {
 		}
 	}
 	p.f.vitals.pumped.Store(0) // a full lane is the lane's fault
-	return l.put(ctx, event, line.indexes)
+	return l.put(ctx, event, line.indexes, item.Position)
 }
 
 // unreadable keeps an entry that this version cannot take apart: the spool has
