@@ -319,15 +319,7 @@ func (s *rejectShow) text(k rejects.Kept) error {
 	}
 	whole := len(data)
 	if s.most > 0 && len(data) > s.most {
-		data = data[:s.most]
-		for i := range min(utf8.UTFMax, len(data)) { // no half of a character
-			if at := len(data) - 1 - i; utf8.RuneStart(data[at]) {
-				if !utf8.FullRune(data[at:]) {
-					data = data[:at]
-				}
-				break
-			}
-		}
+		data = wholeCharacters(data[:s.most])
 		cut = fmt.Sprintf("… %s of %s more: --bytes 0 shows all, --raw FILE writes them\n", counted(int64(whole-len(data)), "byte"), grouped(int64(whole)))
 	}
 	g := &grid{}
@@ -359,6 +351,19 @@ func (s *rejectShow) raw(k rejects.Kept, file string) error {
 		return app.Faultf("write the bytes: %w", err)
 	}
 	return nil
+}
+
+// wholeCharacters takes off half of a character.
+func wholeCharacters(data []byte) []byte {
+	for i := range min(utf8.UTFMax, len(data)) {
+		if at := len(data) - 1 - i; utf8.RuneStart(data[at]) {
+			if !utf8.FullRune(data[at:]) {
+				data = data[:at]
+			}
+			break
+		}
+	}
+	return data
 }
 
 // readable is text as it is, and anything else, such as what would steer a terminal,

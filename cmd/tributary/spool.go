@@ -12,12 +12,14 @@ import (
 	"golang.org/x/term"
 
 	"tributary/cmd/internal/app"
+	"tributary/stream/forwarder"
+	"tributary/stream/refused"
 	"tributary/stream/spool"
 )
 
 const inspectLong = `Show what a spool holds: segments, lives and lanes, entries and their bytes, the
-cursor, what lies behind it and is not known to be in the stream, and what was put
-into quarantine. It changes nothing and asks for no account, so it also works on a
+cursor, what lies behind it and is not known to be in the stream, what was put into
+quarantine, and the events that the stream refuses. It changes nothing and asks for no account, so it also works on a
 copy, on a read-only volume, and, with a warning, beside a running forwarder.`
 
 const drainLong = `Publish what a dead instance left in its spool, as its forwarder would have done
@@ -31,7 +33,7 @@ goes on.`
 
 func newSpool() *cobra.Command {
 	cmd := &cobra.Command{Use: "spool", Short: "Look at a forwarder's spool and empty that of a dead instance", RunE: needsSubcommand}
-	cmd.AddCommand(newSpoolInspect(), newSpoolDrain())
+	cmd.AddCommand(newSpoolInspect(), newSpoolDrain(), newSpoolRejects())
 	return cmd
 }
 
@@ -57,10 +59,17 @@ func newSpoolInspect() *cobra.Command {
 		if r.Locked {
 			fmt.Fprintln(cmd.ErrOrStderr(), "A process works on this spool: the figures are of several moments.")
 		}
-		if *asJSON {
-			return printJSON(cmd.OutOrStdout(), r)
+		kept, err := refused.Inspect(args[0])
+		if err != nil {
+			return err
 		}
-		return printSpool(cmd.OutOrStdout(), r)
+		if *asJSON {
+			return printJSON(cmd.OutOrStdout(), struct {
+				*spool.Report
+				Rejects *refused.Report `json:"rejects"`
+			}{r, kept})
+		}
+		return printSpool(cmd.OutOrStdout(), r, kept)
 	}
 	return cmd
 }
@@ -81,21 +90,9 @@ func newSpoolDrain() *cobra.Command {
 }
 
 func drainSpool(cmd *cobra.Command, f *flags, dir string, dry bool) error {
-	s, err := f.load(app.Defaults())
+	s, before, err := deadSpool(f, dir)
 	if err != nil {
 		return err
-	}
-	s.Forward.Spool.Dir = dir
-	if err := s.CheckForward(); err != nil {
-		return err
-	}
-	// A directory without a spool must not become one.
-	before, err := spool.Inspect(dir)
-	switch {
-	case err != nil:
-		return err
-	case before.Locked:
-		return app.Faultf("spool directory %s is in use by a forwarder, which empties it itself", dir)
 	}
 	out := cmd.OutOrStdout()
 	left := fmt.Sprintf("%s (%s)", countedEntries(before.Left.Entries), binary(before.Left.Bytes))
@@ -103,21 +100,58 @@ func drainSpool(cmd *cobra.Command, f *flags, dir string, dry bool) error {
 		_, err := fmt.Fprintf(out, "%s would be published to stream %s.\n", left, s.Stream.Ref)
 		return err
 	}
+	if err := withDeadSpool(cmd.Context(), s, (*forwarder.Forwarder).Drain); err != nil {
+		return err
+	}
+	kept, err := refused.Inspect(dir)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s published to stream %s, nothing is left.", left, s.Stream.Ref)
+	if kept.Rejects > 0 {
+		text += fmt.Sprintf(" The stream refuses %s, which are kept: tributary spool rejects %s", counted(int64(kept.Rejects), "event"), dir)
+	}
+	_, err = fmt.Fprintln(out, text)
+	return err
+}
+
+// deadSpool loads the configuration and looks at the spool in dir, which must be one
+// that nobody works on.
+func deadSpool(f *flags, dir string) (*app.Settings, *spool.Report, error) {
+	s, err := f.load(app.Defaults())
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Forward.Spool.Dir = dir
+	if err := s.CheckForward(); err != nil {
+		return nil, nil, err
+	}
+	// A directory without a spool must not become one.
+	before, err := spool.Inspect(dir)
+	if err == nil && before.Locked {
+		err = inUse(dir)
+	}
+	return s, before, err
+}
+
+func inUse(dir string) error {
+	return app.Faultf("spool directory %s is in use by a forwarder, which empties it itself: stop that first", dir)
+}
+
+// withDeadSpool has a forwarder that listens to nobody do work.
+func withDeadSpool(ctx context.Context, s *app.Settings, work func(*forwarder.Forwarder, context.Context) error) error {
 	log, err := app.NewLogger(s.Log, os.Stderr, term.IsTerminal(int(os.Stderr.Fd())))
 	if err != nil {
 		return err
 	}
-	forwarder, err := app.NewDrain(cmd.Context(), s, log)
+	f, err := app.NewDrain(ctx, s, log)
 	if err != nil {
 		return err
 	}
-	if err := forwarder.Drain(cmd.Context()); err != nil {
-		if errors.Is(err, spool.ErrLocked) {
-			return app.Faultf("spool directory %s is in use by a forwarder, which empties it itself", dir)
-		}
-		return err
+	err = work(f, ctx)
+	if errors.Is(err, spool.ErrLocked) {
+		return inUse(s.Forward.Spool.Dir)
 	}
-	_, err = fmt.Fprintf(out, "%s published to stream %s, nothing is left.\n", left, s.Stream.Ref)
 	return err
 }
 
@@ -131,7 +165,7 @@ func countedEntries(n int64) string {
 // maxLaneRows bounds the lanes shown of each epoch; --json has them all.
 const maxLaneRows = 20
 
-func printSpool(w io.Writer, r *spool.Report) error {
+func printSpool(w io.Writer, r *spool.Report, kept *refused.Report) error {
 	fmt.Fprintf(w, "Spool      %s\n", r.Dir)
 	cursor := strconv.FormatUint(r.Cursor, 10)
 	if !r.CursorKnown {
@@ -141,7 +175,8 @@ func printSpool(w io.Writer, r *spool.Report) error {
 	if r.Oldest != nil {
 		fmt.Fprintf(w, ", the oldest of %s", moment(*r.Oldest))
 	}
-	fmt.Fprintf(w, "\nQuarantine %s, %s\n\n", counted(int64(r.Quarantined.Files), "file"), binary(r.Quarantined.Bytes))
+	fmt.Fprintf(w, "\nQuarantine %s, %s\n", counted(int64(r.Quarantined.Files), "file"), binary(r.Quarantined.Bytes))
+	printKept(w, kept)
 
 	g := &grid{}
 	g.add("SEGMENT", "STARTED", "SIZE", "ENTRIES", "LEFT", "DAMAGED", "EPOCH")

@@ -110,6 +110,7 @@ func TestSpoolCommandsTellWhatIsWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	setAside(t, used, 0, "{}")
 	empty := t.TempDir()
 	for name, c := range map[string]struct {
 		args []string
@@ -120,6 +121,10 @@ func TestSpoolCommandsTellWhatIsWrong(t *testing.T) {
 		"a directory not there":    {[]string{"spool", "drain", filepath.Join(empty, "none")}, 1, "no such file"},
 		"a directory of no spool":  {[]string{"spool", "drain", empty}, 1, "there is no spool here"},
 		"a spool that is in use":   {[]string{"spool", "drain", used}, 2, "in use by a forwarder"},
+		"rejects of no directory":  {[]string{"spool", "rejects", "--send"}, 2, "takes the directory of one spool"},
+		"rejects of none there":    {[]string{"spool", "rejects", filepath.Join(empty, "none")}, 1, "no such file"},
+		"rejects to send of none":  {[]string{"spool", "rejects", empty, "--send"}, 1, "there is no spool here"},
+		"rejects that are in use":  {[]string{"spool", "rejects", used, "--send"}, 2, "in use by a forwarder"},
 		"a stream that is unknown": {[]string{"spool", "drain", leftBehind(t), "--set", "stream.name=none"}, 2, "stream none cannot be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,6 +136,9 @@ func TestSpoolCommandsTellWhatIsWrong(t *testing.T) {
 	}
 	if found, _ := os.ReadDir(empty); len(found) > 0 {
 		t.Errorf("made %v", found)
+	}
+	if out, err := execute(t, "spool", "rejects", used); err != nil || !strings.Contains(out, "1 reject; --send offers them") {
+		t.Errorf("beside a forwarder they are not shown: %v\n%s", err, out)
 	}
 	if out, err := execute(t, "spool", "inspect", used, "--json"); err != nil || !strings.Contains(out, `"locked": true`) {
 		t.Errorf("%v\n%s", err, out)
