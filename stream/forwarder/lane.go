@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/semaphore"
+
 	"tributary/schema"
 	"tributary/stream"
 )
@@ -61,6 +63,8 @@ type lane struct {
 	ended  bool      // no more events will come
 	hurry  bool      // do not linger
 
+	past bool // it is of an earlier life
+
 	// Of the lane's own goroutine.
 	quiet  bool           // what was taken last had lingered in vain
 	taken  []queued       // what was taken last
@@ -84,10 +88,13 @@ func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publishe
 
 // encoders are shared by all lanes: each keeps some 4 MiB, and more of them than
 // processors would only hold memory. One is for small batches, in small.
-type encoders struct{ large, small chan *schema.Encoder }
+type encoders struct {
+	large, small chan *schema.Encoder
+	room         *semaphore.Weighted // of records above SmallRecordBytes
+}
 
 func newEncoders() encoders {
-	e := encoders{make(chan *schema.Encoder, runtime.GOMAXPROCS(0)), make(chan *schema.Encoder, 1)}
+	e := encoders{make(chan *schema.Encoder, runtime.GOMAXPROCS(0)), make(chan *schema.Encoder, 1), semaphore.NewWeighted(LargeRecordsBytes)}
 	for range cap(e.large) {
 		e.large <- nil // not made yet
 	}
@@ -295,6 +302,7 @@ func (l *lane) send(ctx context.Context, events []queued) error {
 	case err != nil:
 		return err
 	}
+	defer l.free(record)
 	if len(events) > 1 {
 		l.ratio = 0.8*l.ratio + 0.2*float64(raw)/float64(len(record))
 	}
@@ -364,12 +372,13 @@ func cutParts(line []byte) (parts [][]byte) {
 
 var errNoFit = errors.New("does not fit a record")
 
-// encode returns errNoFit for what exceeds the stream's limit or MaxDecoded. The record
-// is valid until the next call.
+// encode returns errNoFit for what exceeds the stream's limit, the room of large records
+// or MaxDecoded. The record is valid until the next call.
 func (l *lane) encode(events []schema.Event) ([]byte, error) {
 	record, err := l.encoders.append(l.record[:0], &schema.Batch{Epoch: l.epoch, Lane: l.number, Events: events}, l.quiet)
 	l.record = record
-	if errors.Is(err, schema.ErrTooLarge) || err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
+	if errors.Is(err, schema.ErrTooLarge) || err == nil && !l.fits(record) {
+		l.record = nil // what goes out in its place is smaller
 		return nil, errNoFit
 	}
 	return record, err
