@@ -49,6 +49,26 @@ func serve(t *testing.T, shards int32) service {
 	}
 }
 
+// limitRecords changes what the stream takes, and returns once that is done.
+func (s service) limitRecords(kib int32) {
+	s.t.Helper()
+	for {
+		d, err := stream.Describe(s.t.Context(), s.api, logs)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if d.MaxRecordBytes == int64(kib)<<10 && d.Status == "ACTIVE" {
+			return
+		}
+		if d.Status == "ACTIVE" {
+			if _, err := s.api.UpdateMaxRecordSize(s.t.Context(), &kinesis.UpdateMaxRecordSizeInput{StreamARN: &d.ARN, MaxRecordSizeInKiB: &kib}); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // quickProducer is for a service that answers in a millisecond.
 func quickProducer() stream.ProducerConfig {
 	c := stream.DefaultProducerConfig()
@@ -275,11 +295,21 @@ func TestLimitsOfTheServiceAreKept(t *testing.T) {
 func TestARecordTheServiceRefusesIsPermanent(t *testing.T) {
 	t.Parallel()
 	s := serve(t, 1)
-	cfg := quickProducer()
-	cfg.MaxRecordBytes = 2 << 20 // more than the stream takes
-	p, _ := s.producer(logs, cfg)
-	if err := p.Publish(t.Context(), stream.Record{Key: "k", Data: make([]byte, 1<<20+1)}); !stream.IsPermanent(err) {
-		t.Errorf("outcome %v", err)
+	p, _ := s.producer(logs, quickProducer())
+	large := stream.Record{Key: "k", Data: make([]byte, 3<<20)}
+	if err := p.Publish(t.Context(), large); !stream.IsPermanent(err) {
+		t.Errorf("outcome before the limit is raised: %v", err)
+	}
+	s.limitRecords(10240)
+	if _, err := p.Describe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Publish(t.Context(), large); err != nil {
+		t.Errorf("outcome once it is known to be raised: %v", err)
+	}
+	s.limitRecords(1024) // the producer thinks that the stream takes more
+	if err := p.Publish(t.Context(), large); !stream.IsPermanent(err) || p.MaxRecordBytes() != 1<<20 {
+		t.Errorf("outcome %v, from now on a record may have %d bytes", err, p.MaxRecordBytes())
 	}
 	if err := p.Publish(t.Context(), stream.Record{Key: "k", Data: []byte(line(1))}); err != nil {
 		t.Errorf("the next record: %v", err)

@@ -25,14 +25,15 @@ func (r Record) size() int64 { return int64(len(r.Key) + len(r.Data)) }
 // is not known to be stored.
 var ErrStopped = errors.New("producer stopped")
 
-type putRecordsAPI interface {
+type producerAPI interface {
+	describeAPI
 	PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
 }
 
 // Producer publishes records. Publish is for any number of goroutines, one per
 // lane; Run must be running.
 type Producer struct {
-	api     putRecordsAPI
+	api     producerAPI
 	ref     Ref
 	cfg     ProducerConfig
 	metrics *producerMetrics
@@ -43,6 +44,12 @@ type Producer struct {
 	arrivals    chan *publication
 	withdrawals chan *publication
 	stopping    chan struct{} // closed when Run takes no more
+
+	limit  atomic.Int64  // of a record, see MaxRecordBytes
+	known  atomic.Bool   // the stream has told it
+	asked  atomic.Int64  // when it was last asked for it; 0: never
+	unsure atomic.Bool   // its last answer is missing or does not hold
+	doubts chan struct{} // wakes follow
 }
 
 // publication is one call of Publish. Between arrival and result it belongs to
@@ -55,7 +62,7 @@ type publication struct {
 
 // NewProducer checks the configuration and registers metrics; a registry takes
 // one Producer. It does no I/O.
-func NewProducer(api putRecordsAPI, ref Ref, cfg ProducerConfig, reg prometheus.Registerer, log *slog.Logger) (*Producer, error) {
+func NewProducer(api producerAPI, ref Ref, cfg ProducerConfig, reg prometheus.Registerer, log *slog.Logger) (*Producer, error) {
 	if err := errors.Join(ref.Validate(), cfg.Validate()); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
@@ -63,12 +70,16 @@ func NewProducer(api putRecordsAPI, ref Ref, cfg ProducerConfig, reg prometheus.
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
-	return &Producer{
+	p := &Producer{
 		api: api, ref: ref, cfg: cfg, metrics: m, log: log,
 		arrivals:    make(chan *publication),
 		withdrawals: make(chan *publication),
 		stopping:    make(chan struct{}),
-	}, nil
+		doubts:      make(chan struct{}, 1),
+	}
+	p.limit.Store(defaultRecordBytes)
+	m.limit.Set(defaultRecordBytes)
+	return p, nil
 }
 
 // Publish blocks until r is stored, however long throttling, outages or missing
@@ -123,8 +134,8 @@ func (p *Producer) check(r Record) error {
 	if n := utf8.RuneCountInString(r.Key); n < 1 || n > maxKeyCharacters || !utf8.ValidString(r.Key) {
 		return fmt.Errorf("partition key of %d characters: need 1 to %d, in UTF-8", n, maxKeyCharacters)
 	}
-	if r.size() > p.cfg.MaxRecordBytes {
-		return fmt.Errorf("record of %d bytes with its key: the stream takes %d", r.size(), p.cfg.MaxRecordBytes)
+	if limit := p.limit.Load(); r.size() > limit {
+		return fmt.Errorf("record of %d bytes with its key: the stream takes %d", r.size(), limit)
 	}
 	return nil
 }

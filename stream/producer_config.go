@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -16,8 +17,8 @@ const (
 
 // ProducerConfig bounds what a Producer sends.
 type ProducerConfig struct {
-	// MaxRecordBytes is the largest record the stream takes, data and partition key
-	// together; see Description.MaxRecordBytes.
+	// MaxRecordBytes bounds a record, data and partition key together, below what the
+	// stream reports that it takes; 0: that and MaxRequestBytes alone do.
 	MaxRecordBytes int64 `koanf:"max_record_bytes" json:"max_record_bytes"`
 	// MaxRecordsPerRequest bounds one PutRecords request.
 	MaxRecordsPerRequest int `koanf:"max_records_per_request" json:"max_records_per_request"`
@@ -40,14 +41,13 @@ type ProducerConfig struct {
 //
 //   - 5 MiB per request holds 20 records of 256 KiB and is accepted by the old
 //     limit (5 MiB) and the new one (10 MiB) alike: not every region and stand-in
-//     has the new one.
+//     has the new one. A line of 4 MiB fits in one piece where the stream takes it.
 //   - 8 requests × 5 MiB = 40 MiB in flight at the very most (53 MiB with base64).
 //     A lane has one record in flight, so that 20 lanes of 256 KiB are 5 MiB.
 //   - A shard takes 1 MB/s: a record of 256 KiB that was throttled fits again after
 //     about 250 ms, hence 100 ms doubling to 5 s.
 func DefaultProducerConfig() ProducerConfig {
 	return ProducerConfig{
-		MaxRecordBytes:       defaultRecordBytes,
 		MaxRecordsPerRequest: maxRequestRecords,
 		MaxRequestBytes:      5 << 20,
 		MaxInFlight:          8,
@@ -60,9 +60,9 @@ func DefaultProducerConfig() ProducerConfig {
 // Validate joins all faults.
 func (c ProducerConfig) Validate() error {
 	return errors.Join(
-		within("max_record_bytes", c.MaxRecordBytes, 1<<10, maxRequestBytes),
+		within("max_record_bytes", cmp.Or(c.MaxRecordBytes, defaultRecordBytes), defaultRecordBytes, maxRequestBytes),
 		within("max_records_per_request", c.MaxRecordsPerRequest, 1, maxRequestRecords),
-		within("max_request_bytes", c.MaxRequestBytes, max(c.MaxRecordBytes, 1<<10), maxRequestBytes),
+		within("max_request_bytes", c.MaxRequestBytes, max(c.MaxRecordBytes, defaultRecordBytes), maxRequestBytes),
 		within("max_in_flight", c.MaxInFlight, 1, 256),
 		within("attempt_timeout", c.AttemptTimeout, 100*time.Millisecond, 5*time.Minute),
 		within("backoff_min", c.BackoffMin, time.Millisecond, time.Minute),

@@ -10,7 +10,7 @@ type producerMetrics struct {
 	records, bytes, requests, refused prometheus.Counter
 	retries                           *prometheus.CounterVec
 	seconds                           prometheus.Histogram
-	inFlight, waiting                 prometheus.Gauge
+	inFlight, waiting, limit          prometheus.Gauge
 }
 
 func newProducerMetrics(reg prometheus.Registerer) (*producerMetrics, error) {
@@ -34,11 +34,12 @@ func newProducerMetrics(reg prometheus.Registerer) (*producerMetrics, error) {
 		}),
 		inFlight: gauge("in_flight_bytes", "Bytes in requests on their way."),
 		waiting:  gauge("waiting_bytes", "Bytes of records that wait for a request, for the first time or again."),
+		limit:    gauge("max_record_bytes", "The largest record taken now, partition key included: as the stream reports it, within the configuration."),
 	}
 	for _, reason := range []string{reasonThrottled, reasonInternal, reasonTimeout, reasonOther} {
 		m.retries.WithLabelValues(reason)
 	}
-	return m, register(reg, m.records, m.bytes, m.requests, m.refused, m.retries, m.seconds, m.inFlight, m.waiting)
+	return m, register(reg, m.records, m.bytes, m.requests, m.refused, m.retries, m.seconds, m.inFlight, m.waiting, m.limit)
 }
 
 // register takes a nil registerer for "nobody looks".

@@ -63,7 +63,7 @@ func (p *Producer) put(ctx context.Context, g group) answer {
 		err = fmt.Errorf("answer for %d records to a request of %d", len(out.Records), len(g.members))
 	}
 	if err != nil {
-		f := requestFailure(fmt.Errorf("put records: %w", err), len(g.members))
+		f := requestFailure(fmt.Errorf("put records: %w", err), g)
 		for i := range a.failures {
 			a.failures[i] = f
 		}
@@ -76,7 +76,7 @@ func (p *Producer) put(ctx context.Context, g group) answer {
 }
 
 // requestFailure judges an error that concerns the whole request.
-func requestFailure(err error, records int) *failure {
+func requestFailure(err error, g group) *failure {
 	f := &failure{reason: reasonOf(err), err: err, whole: true}
 	var answer *smithyhttp.ResponseError
 	tooLarge := errors.As(err, &answer) && answer.HTTPStatusCode() == http.StatusRequestEntityTooLarge
@@ -86,8 +86,9 @@ func requestFailure(err error, records int) *failure {
 	f.suspect = true
 	// One bad record fails its whole group. Only when it travelled alone is the
 	// refusal its own, and only if it speaks of the record: a wrong stream name is
-	// refused with the same code, and somebody mends that.
-	if records == 1 && isInvalid(err) && namesRecord(err) {
+	// refused with the same code, and somebody mends that. A request that is too large
+	// with one record is so for good, unless every stream takes its like.
+	if len(g.members) == 1 && (isInvalid(err) && namesRecord(err) || tooLarge && g.bytes > defaultRecordBytes) {
 		f.err = Permanent(err)
 	}
 	return f

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -24,6 +25,9 @@ func (p *Producer) Run(ctx context.Context) error {
 		warner:   warner{log: p.log},
 	}
 	defer d.due.Stop()
+	var following sync.WaitGroup
+	following.Go(func() { p.follow(ctx) })
+	defer following.Wait()
 	// An attempt outlives ctx: cutting it would make stored records unknown ones.
 	attempts := context.WithoutCancel(ctx)
 	for ctx.Err() == nil {
@@ -152,6 +156,7 @@ func (d *dispatcher) settle(a answer) {
 		case pub.schedule.withdrawn:
 		case IsPermanent(f.err):
 			d.metrics.refused.Inc()
+			d.doubt(pub.record.size())
 			pub.result <- fmt.Errorf("publish: %w", f.err)
 		default:
 			d.retry(pub, *f)

@@ -477,7 +477,7 @@ func TestProducerConfigurationNamesEveryFault(t *testing.T) {
 	if err := stream.DefaultProducerConfig().Validate(); err != nil {
 		t.Error(err)
 	}
-	_, err := stream.NewProducer(&putter{}, stream.Ref{}, stream.ProducerConfig{}, nil, slog.New(slog.DiscardHandler))
+	_, err := stream.NewProducer(&putter{}, stream.Ref{}, stream.ProducerConfig{MaxRecordBytes: 1<<20 - 1}, nil, slog.New(slog.DiscardHandler))
 	if err == nil {
 		t.Fatal("an empty configuration was taken")
 	}

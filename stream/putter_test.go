@@ -27,6 +27,37 @@ type putter struct {
 	times  []time.Time
 	answer func(request int, in *kinesis.PutRecordsInput, out *kinesis.PutRecordsOutput) error
 	block  func(ctx context.Context, request int) // before the answer
+
+	kib    int32       // of a record, as the stream tells it; 0: it tells nothing
+	away   error       // instead of telling it
+	looked []time.Time // when it was asked
+}
+
+func (p *putter) DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.looked = append(p.looked, time.Now())
+	if p.away != nil {
+		return nil, p.away
+	}
+	s := &types.StreamDescriptionSummary{StreamCreationTimestamp: aws.Time(time.Now())}
+	if p.kib != 0 {
+		s.MaxRecordSizeInKiB = aws.Int32(p.kib)
+	}
+	return &kinesis.DescribeStreamSummaryOutput{StreamDescriptionSummary: s}, nil
+}
+
+// tell sets what the stream tells from now on.
+func (p *putter) tell(kib int32, away error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kib, p.away = kib, away
+}
+
+func (p *putter) looks() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.looked)
 }
 
 func (p *putter) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {

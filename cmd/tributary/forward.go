@@ -29,7 +29,7 @@ func newForward() *cobra.Command {
 
 func forwardOptions(again app.Again) fx.Option {
 	return fx.Options(
-		app.AWS, app.LimitMemory(app.ForwarderMemory), app.BoundGrowth, fx.Supply(again), fx.Provide(app.NewForwarder, app.NewReloader),
-		fx.Invoke(app.CheckStream, app.RunAdmin, app.RunForwarder, app.AwaitStream),
+		app.AWS, app.LimitMemory(app.ForwarderMemory), app.BoundGrowth, fx.Supply(again), fx.Provide(app.NewProducer, app.NewForwarder, app.NewReloader),
+		fx.Invoke(app.CheckStream, app.RunAdmin, app.RunForwarder),
 	)
 }

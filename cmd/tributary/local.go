@@ -51,8 +51,8 @@ func newLocal() *cobra.Command {
 func localOptions(again app.Again) fx.Option {
 	return fx.Options(
 		app.Embedded, app.LimitMemory(app.EndpointsMemory, app.ForwarderMemory, app.LakeMemory, app.RealtimeMemory, app.TreasureDataMemory),
-		fx.Supply(again), fx.Provide(app.NewReloader, app.NewForwarder, app.NewLakeGroup, app.NewRealtimeGroup, app.NewTreasureDataGroup),
-		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.RunRealtime, app.RunTreasureData, app.Settle, app.RunForwarder, app.AwaitStream, app.Greet, app.RunDemo),
+		fx.Supply(again), fx.Provide(app.NewReloader, app.NewProducer, app.NewForwarder, app.NewLakeGroup, app.NewRealtimeGroup, app.NewTreasureDataGroup),
+		fx.Invoke(app.RunEndpoints, app.CheckBucket, app.RunAdmin, app.RunLake, app.RunRealtime, app.RunTreasureData, app.Settle, app.RunForwarder, app.Greet, app.RunDemo),
 	)
 }
 

@@ -20,8 +20,6 @@ type Config struct {
 	Linger time.Duration `koanf:"linger" json:"linger"`
 	// RecordBytes is the compressed size a record aims at.
 	RecordBytes int64 `koanf:"record_bytes" json:"record_bytes"`
-	// MaxRecordBytes is the stream's limit on one record, partition key included.
-	MaxRecordBytes int64 `koanf:"-" json:"-"`
 	// MaxLanes bounds how many lanes load may open.
 	MaxLanes int `koanf:"max_lanes" json:"max_lanes"`
 	// LaneBytes bounds the events waiting in one lane, not counting the record in
@@ -97,8 +95,7 @@ func DefaultConfig() Config {
 		Linger: time.Second,
 		// A quarter of a shard-second: a record of 1 MiB would occupy a shard's whole
 		// write rate for a second and be throttled as a lump.
-		RecordBytes:    256 << 10,
-		MaxRecordBytes: 1 << 20,
+		RecordBytes: 256 << 10,
 		// A lane is meant to carry a third of a shard's write rate, about 1.7 MiB/s of
 		// lines, and can carry three times that: 16 lanes are 27 to 80 MiB/s of lines
 		// from one instance.
@@ -145,9 +142,7 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Linger >= 10*time.Millisecond && c.Linger <= time.Minute, "linger is %v, want 10ms to 1m", c.Linger)
-	// Below 64 KiB of room a part of a line would not fit its own record.
-	check(c.MaxRecordBytes >= 1<<20 && c.MaxRecordBytes <= 10<<20, "max_record_bytes is %d, want 1 MiB to 10 MiB", c.MaxRecordBytes)
-	check(c.RecordBytes >= 1<<10 && c.RecordBytes <= c.MaxRecordBytes, "record_bytes is %d, want 1 KiB to max_record_bytes (%d)", c.RecordBytes, c.MaxRecordBytes)
+	check(c.RecordBytes >= 1<<10 && c.RecordBytes <= SmallRecordBytes, "record_bytes is %d, want 1 KiB to 1 MiB, which every stream takes", c.RecordBytes)
 	check(c.MaxLanes >= 1 && c.MaxLanes <= 256, "max_lanes is %d, want 1 to 256", c.MaxLanes)
 	check(c.LaneBytes >= 64<<10, "lane_bytes is %d, want at least 64 KiB", c.LaneBytes)
 	check(c.PartialTimeout >= 100*time.Millisecond && c.PartialTimeout <= 10*time.Minute, "partial_timeout is %v, want 100ms to 10m", c.PartialTimeout)

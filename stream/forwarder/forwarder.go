@@ -31,6 +31,11 @@ type publisher interface {
 	Run(ctx context.Context) error
 	// Called is when an attempt to store last ended, whichever way.
 	Called() time.Time
+	// MaxRecordBytes is the largest record that Publish takes now, at least
+	// SmallRecordBytes; it may change.
+	MaxRecordBytes() int64
+	// Known reports whether the stream has ever been reached.
+	Known() bool
 }
 
 // Forwarder receives lines on this instance and publishes them. Make one with New
@@ -259,6 +264,7 @@ func (f *run) lane(e schema.Epoch, number uint32) *lane {
 		f.log.Warn("partition key of a lane lost, derived anew", "epoch", e, "lane", number)
 	}
 	l := newLane(e, number, key, f.cfg, f.out, f.tracker, f.metrics, &f.vitals, f.encoders, f.aside, f.log)
+	l.past = e != f.spool.Epoch()
 	f.running[name] = l
 	f.start(l)
 	return l

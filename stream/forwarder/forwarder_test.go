@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,6 +50,8 @@ type shelf struct {
 
 	block  chan struct{} // Publish waits for it, unless nil
 	refuse error         // for the first record, once
+	limit  atomic.Int64  // of a record; 0: SmallRecordBytes
+	known  bool          // the stream has told what it takes
 
 	refuses func(b *schema.Batch, bytes int) bool // for good; nil: nothing
 	hangs   func(b *schema.Batch) bool            // Publish ends with ctx; nil: never
@@ -61,6 +64,10 @@ func newShelf() *shelf {
 func (s *shelf) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
 func (s *shelf) Called() time.Time { return time.Now() }
+
+func (s *shelf) Known() bool { return s.known }
+
+func (s *shelf) MaxRecordBytes() int64 { return cmp.Or(s.limit.Load(), SmallRecordBytes) }
 
 func (s *shelf) Publish(ctx context.Context, r stream.Record) error {
 	if s.block != nil {
@@ -123,6 +130,7 @@ type station struct {
 	cfg   Config
 	edits []edit.Rule
 	out   *shelf
+	to    publisher           // instead of out; nil for that
 	disk  spool.Disk          // under the spool; nil for the real one
 	ack   string              // "written" if not set
 	unix  bool                // listen on a socket that stays the same
@@ -173,7 +181,11 @@ func (s *station) start() string {
 	}
 	server.UDPHeartbeat = false
 	s.reg = prometheus.NewRegistry()
-	f, err := New(s.cfg, server, sp, s.rules(s.edits...), s.out, s.reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	var to publisher = s.out
+	if s.to != nil {
+		to = s.to
+	}
+	f, err := New(s.cfg, server, sp, s.rules(s.edits...), to, s.reg, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		s.t.Fatal(err)
 	}

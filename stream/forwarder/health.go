@@ -30,7 +30,7 @@ func (f *Forwarder) Ready() error {
 		return fmt.Errorf("the spool has stored nothing for %v", readyWithin)
 	}
 	answered := f.vitals.answered.Load()
-	if answered == 0 {
+	if answered == 0 && !f.out.Known() {
 		return errors.New("the stream has not answered since the start")
 	}
 	for _, w := range f.vitals.lanes.waiting() {
@@ -69,13 +69,6 @@ func (f *Forwarder) Healthy() error {
 	return nil
 }
 
-// Answered says that the stream has just answered, so that a forwarder to which
-// nothing is sent can be ready.
-func (f *Forwarder) Answered() { f.vitals.answered.Store(time.Now().UnixNano()) }
-
-// Known reports whether the stream has ever answered.
-func (f *Forwarder) Known() bool { return f.vitals.answered.Load() != 0 }
-
 // The phases of Run.
 const (
 	phaseStarting = iota
@@ -87,7 +80,7 @@ const (
 type vitals struct {
 	phase    atomic.Int32
 	spool    store        // once the phase is phaseServing
-	answered atomic.Int64 // when the stream last stored a record or was described
+	answered atomic.Int64 // when the stream last stored a record
 	pumped   atomic.Int64 // when the pump last went on; 0: it waits for somebody else
 	lanes    waitingLanes
 }

@@ -20,11 +20,14 @@ import (
 // service is a publisher whose calls end, or not, as the test says.
 type service struct {
 	called time.Time
+	known  bool
 	result chan error
 }
 
 func (s *service) Run(context.Context) error { return nil }
 func (s *service) Called() time.Time         { return s.called }
+func (s *service) MaxRecordBytes() int64     { return SmallRecordBytes }
+func (s *service) Known() bool               { return s.known }
 func (s *service) Publish(ctx context.Context, _ stream.Record) error {
 	select {
 	case err := <-s.result:
@@ -63,7 +66,7 @@ func TestHealthTellsAStuckLaneFromAnAbsentStream(t *testing.T) {
 		f.vitals.spool = disk
 		f.vitals.phase.Store(phaseServing)
 		demand("not answered", "")
-		f.Answered()
+		out.known = true
 		demand("", "")
 		time.Sleep(time.Hour)
 		demand("", "") // nothing is sent, nothing is wrong

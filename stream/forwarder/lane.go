@@ -14,6 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/semaphore"
+
 	"tributary/schema"
 	"tributary/stream"
 )
@@ -63,6 +65,8 @@ type lane struct {
 	ended  bool      // no more events will come
 	hurry  bool      // do not linger
 
+	past bool // it is of an earlier life
+
 	// Of the lane's own goroutine.
 	quiet  bool           // what was taken last had lingered in vain
 	taken  []queued       // what was taken last
@@ -86,10 +90,13 @@ func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publishe
 
 // encoders are shared by all lanes: each keeps some 4 MiB, and more of them than
 // processors would only hold memory. One is for small batches, in small.
-type encoders struct{ large, small chan *schema.Encoder }
+type encoders struct {
+	large, small chan *schema.Encoder
+	room         *semaphore.Weighted // of records above SmallRecordBytes
+}
 
 func newEncoders() encoders {
-	e := encoders{make(chan *schema.Encoder, runtime.GOMAXPROCS(0)), make(chan *schema.Encoder, 1)}
+	e := encoders{make(chan *schema.Encoder, runtime.GOMAXPROCS(0)), make(chan *schema.Encoder, 1), semaphore.NewWeighted(LargeRecordsBytes)}
 	for range cap(e.large) {
 		e.large <- nil // not made yet
 	}
@@ -293,11 +300,13 @@ func (l *lane) send(ctx context.Context, events []queued) error {
 	}
 	record, err := l.encode(l.events)
 	if err == nil && slices.ContainsFunc(l.events, l.wentInParts) {
+		l.free(record)
 		err = errNoFit
 	}
 	if err != nil {
 		return l.cutAnew(ctx, events, record, err)
 	}
+	defer l.free(record)
 	if len(events) > 1 {
 		l.ratio = 0.8*l.ratio + 0.2*float64(raw)/float64(len(record))
 	}
@@ -378,15 +387,16 @@ func cutParts(line []byte) (parts [][]byte) {
 
 var errNoFit = errors.New("does not fit a record")
 
-// encode returns errNoFit for what exceeds the stream's limit or MaxDecoded, in the
-// first case with the record, which is valid until the next call.
+// encode returns errNoFit for what exceeds the stream's limit, the room of large records
+// or MaxDecoded, in the first two cases with the record, which is valid until the next
+// call.
 func (l *lane) encode(events []schema.Event) ([]byte, error) {
 	record, err := l.encoders.append(l.record[:0], &schema.Batch{Epoch: l.epoch, Lane: l.number, Events: events}, l.quiet)
 	l.record = record
 	if errors.Is(err, schema.ErrTooLarge) {
 		return nil, errNoFit
 	}
-	if err == nil && int64(len(record)+len(l.key)) > l.cfg.MaxRecordBytes {
+	if err == nil && !l.fits(record) {
 		return record, errNoFit
 	}
 	return record, err

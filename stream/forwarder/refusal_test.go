@@ -204,6 +204,8 @@ type critic struct {
 
 func (c *critic) Run(context.Context) error { return nil }
 func (c *critic) Called() time.Time         { return time.Now() }
+func (c *critic) Known() bool               { return true }
+func (c *critic) MaxRecordBytes() int64     { return SmallRecordBytes }
 func (c *critic) Publish(ctx context.Context, r stream.Record) error {
 	c.mu.Lock()
 	c.offered++
@@ -227,7 +229,6 @@ func TestAStreamThatRefusesEverythingIsWaitedFor(t *testing.T) {
 		f := &Forwarder{cfg: cfg, out: out}
 		f.vitals.phase.Store(phaseServing)
 		f.vitals.spool = &diskOf{}
-		f.Answered()
 		var log bytes.Buffer
 		tracker, m, shared := newTracker(0, nil), newMetrics(prometheus.NewRegistry()), &aside{file: file}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -404,7 +405,7 @@ func TestADiskThatTakesNoRejectHoldsTheLaneUntilItDoes(t *testing.T) {
 	s := newStation(t)
 	disk := powercut.New()
 	s.disk = disk
-	s.out.refuses = poisoned
+	s.out.refuses, s.out.known = poisoned, true
 	disk.Fail(func(op, name string) error {
 		if strings.HasSuffix(name, ".rej") {
 			return errors.New("no space left")
@@ -412,7 +413,6 @@ func TestADiskThatTakesNoRejectHoldsTheLaneUntilItDoes(t *testing.T) {
 		return nil
 	})
 	client := dial(t, s.start())
-	s.f.Answered()
 	for _, l := range []string{poison, "behind it"} {
 		post(t, client, map[string]string{"container_id": "c1", "log": l})
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -45,18 +44,20 @@ func RunAdmin(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, reg 
 	Run(lc, sd, out, "admin page", a.Ready(), a.Run)
 }
 
-// Forwarding is the forwarder of a command that has one.
+// Forwarding is the forwarder of a command that has one, and its producer.
 type Forwarding struct {
 	fx.In
 	Forwarder *forwarder.Forwarder `optional:"true"`
+	Producer  *stream.Producer     `optional:"true"`
 }
 
-// NewForwarder makes the forwarder with its producer.
-func NewForwarder(s *Settings, k *kinesis.Client, reg prometheus.Registerer, log *slog.Logger) (*forwarder.Forwarder, error) {
-	producer, err := stream.NewProducer(k, s.Stream.Ref, s.Stream.Producer, reg, log)
-	if err != nil {
-		return nil, err
-	}
+// NewProducer makes what publishes to the stream.
+func NewProducer(s *Settings, k *kinesis.Client, reg prometheus.Registerer, log *slog.Logger) (*stream.Producer, error) {
+	return stream.NewProducer(k, s.Stream.Ref, s.Stream.Producer, reg, log)
+}
+
+// NewForwarder makes the forwarder, which runs the producer.
+func NewForwarder(s *Settings, producer *stream.Producer, reg prometheus.Registerer, log *slog.Logger) (*forwarder.Forwarder, error) {
 	rules, err := s.LineRules()
 	if err != nil {
 		return nil, err
@@ -226,12 +227,16 @@ const checkTimeout = 10 * time.Second
 
 // CheckStream refuses to start on a stream that does not exist or that ignores
 // partition keys. When the service cannot be asked the start goes on: a forwarder
-// must take lines while Kinesis is away.
+// must take lines while Kinesis is away. A producer goes by the answer.
 func CheckStream(lc fx.Lifecycle, s *Settings, k *kinesis.Client, cfg aws.Config, f Forwarding, log *slog.Logger) {
+	describe := func(ctx context.Context) (stream.Description, error) { return stream.Describe(ctx, k, s.Stream.Ref) }
+	if f.Producer != nil {
+		describe = f.Producer.Describe
+	}
 	lc.Append(fx.StartHook(func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 		defer cancel()
-		d, err := stream.Describe(ctx, k, s.Stream.Ref)
+		d, err := describe(ctx)
 		switch {
 		case stream.IsPermanent(err):
 			return Faultf("stream %s cannot be used in %s: %w (set stream.name or stream.arn, and aws.region)", s.Stream.Ref, cfg.Region, err)
@@ -239,39 +244,9 @@ func CheckStream(lc fx.Lifecycle, s *Settings, k *kinesis.Client, cfg aws.Config
 			log.Warn("stream not described, starting all the same", "stream", s.Stream.Ref.String(), "err", err)
 		case d.Automatic:
 			return Faultf("stream %s distributes records automatically and ignores partition keys: switch it to partition keys, lanes need them", s.Stream.Ref)
-		case f.Forwarder != nil:
-			f.Forwarder.Answered()
 		}
 		return nil
 	}))
-}
-
-// askAgain is how often a stream that did not answer at the start is asked again:
-// DescribeStreamSummary takes 20 calls a second for a whole account.
-const askAgain = time.Minute
-
-// AwaitStream asks for the stream until it has answered once, so that a forwarder to
-// which nothing is sent becomes ready. A quarter of the wait is by chance: forwarders
-// that started together do not ask together.
-func AwaitStream(lc fx.Lifecycle, sd fx.Shutdowner, out *Outcome, s *Settings, k *kinesis.Client, f *forwarder.Forwarder) {
-	Run(lc, sd, out, "look at the stream", nil, func(ctx context.Context) error {
-		for !f.Known() {
-			asking, cancel := context.WithTimeout(ctx, checkTimeout)
-			_, err := stream.Describe(asking, k, s.Stream.Ref)
-			cancel()
-			if err == nil {
-				f.Answered()
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(askAgain - rand.N(askAgain/4)):
-			}
-		}
-		<-ctx.Done()
-		return nil
-	})
 }
 
 // settleTimeout bounds how long "local" waits for its groups to read what the

@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"tributary/stream"
 	"tributary/stream/forwarder"
 )
 
@@ -17,13 +16,17 @@ func NewDrain(ctx context.Context, s *Settings, log *slog.Logger) (*forwarder.Fo
 	if err != nil {
 		return nil, err
 	}
-	k := NewKinesis(cfg)
-	d, err := stream.Describe(ctx, k, s.Stream.Ref)
+	reg := prometheus.NewRegistry()
+	producer, err := NewProducer(s, NewKinesis(cfg), reg, log)
+	if err != nil {
+		return nil, err
+	}
+	d, err := producer.Describe(ctx)
 	switch {
 	case err != nil:
 		return nil, Faultf("stream %s cannot be used in %s: %w (set stream.name or stream.arn, and aws.region)", s.Stream.Ref, cfg.Region, err)
 	case d.Automatic:
 		return nil, Faultf("stream %s distributes records automatically and ignores partition keys: what was published before could not be told", s.Stream.Ref)
 	}
-	return NewForwarder(s, k, prometheus.NewRegistry(), log)
+	return NewForwarder(s, producer, reg, log)
 }

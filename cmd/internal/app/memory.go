@@ -11,6 +11,7 @@ import (
 	"go.uber.org/fx"
 
 	"tributary/deploy/local"
+	"tributary/stream/forwarder"
 )
 
 // MemoryConfig bounds the process as a whole.
@@ -34,11 +35,13 @@ func (c MemoryConfig) Validate() error {
 const runtimeBytes = 8 << 20
 
 // ForwarderMemory is the sum of the forwarder's bounds. One lane for each MB/s is
-// more than any instance has.
+// more than any instance has. A record takes twice its bytes, once encoded for the wire;
+// those above what every stream takes have a bound of their own.
 func ForwarderMemory(s *Settings) int64 {
 	const lanes = 16
 	f := s.Forward
-	return f.Server.TotalBufferBytes + 2*f.Spool.PendingBytes + f.MaxOpenBytes + lanes*(f.LaneBytes+2*f.MaxRecordBytes)
+	return f.Server.TotalBufferBytes + 2*f.Spool.PendingBytes + f.MaxOpenBytes +
+		lanes*(f.LaneBytes+2*forwarder.SmallRecordBytes) + 2*forwarder.LargeRecordsBytes
 }
 
 // LakeMemory is what reading takes, sinks included, and flushing them.

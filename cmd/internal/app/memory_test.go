@@ -36,6 +36,20 @@ func TestTheMemoryLimitIsTheSumOfTheBoundsUnlessOneIsNamed(t *testing.T) {
 	}
 }
 
+func TestAForwardersMemoryDoesNotGrowWithWhatTheStreamTakes(t *testing.T) {
+	s := Defaults()
+	f := s.Forward
+	// 16 lanes: a queue, a record of 1 MiB and its request each; records above that share
+	// 10 MiB, twice.
+	want := f.Server.TotalBufferBytes + 2*f.Spool.PendingBytes + f.MaxOpenBytes + 16*(f.LaneBytes+2<<20) + 20<<20
+	for _, limit := range []int64{0, 1 << 20, 5 << 20} {
+		s.Stream.Producer.MaxRecordBytes = limit
+		if got := ForwarderMemory(s); got != want {
+			t.Errorf("with records of up to %d bytes it is %d, want %d", limit, got, want)
+		}
+	}
+}
+
 func TestTheHeapGrowsByAFixedAmountOnceItIsNotSmall(t *testing.T) {
 	for live, want := range map[uint64]int{0: 100, 1 << 20: 100, 6 << 20: 100, 12 << 20: 50, 24 << 20: 25, 1 << 30: 20} {
 		if got := growthPercent(live); got != want {

@@ -172,7 +172,6 @@ func (s *Settings) finish() {
 	if s.Stream.ARN != "" && s.Stream.Name == Defaults().Stream.Name {
 		s.Stream.Name = "" // only the default; the ARN was asked for
 	}
-	s.Forward.MaxRecordBytes = s.Stream.Producer.MaxRecordBytes
 	inherit(&s.Lake.Rejects, s.Lake.Bucket, s.Lake.Options)
 	inherit(&s.Realtime.Rejects, s.Lake.Rejects.Bucket, s.Lake.Rejects.Options)
 	inherit(&s.TreasureData.Rejects, s.Lake.Rejects.Bucket, s.Lake.Rejects.Options)

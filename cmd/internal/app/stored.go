@@ -39,18 +39,17 @@ func NewReplayer(ctx context.Context, s *Settings, a *rejects.Archive, log *slog
 	if err != nil {
 		return nil, nil, err
 	}
-	k := NewKinesis(cfg)
-	d, err := stream.Describe(ctx, k, s.Stream.Ref)
+	producer, err := NewProducer(s, NewKinesis(cfg), prometheus.NewRegistry(), log)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := producer.Describe(ctx)
 	switch {
 	case err != nil:
 		return nil, nil, Faultf("stream %s cannot be used in %s: %w (set stream.name or stream.arn, and aws.region)", s.Stream.Ref, cfg.Region, err)
 	case d.Automatic:
 		return nil, nil, Faultf("stream %s distributes records automatically and ignores partition keys: a replay that was cut off could not be told", s.Stream.Ref)
 	}
-	producer, err := stream.NewProducer(k, s.Stream.Ref, s.Stream.Producer, prometheus.NewRegistry(), log)
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := rejects.NewReplayer(a, producer, s.Rules, s.Stream.Producer.MaxRecordBytes)
+	r, err := rejects.NewReplayer(a, producer, s.Rules, producer.MaxRecordBytes())
 	return r, producer, err
 }

@@ -38,6 +38,8 @@ type nowhere struct{}
 func (nowhere) Publish(context.Context, stream.Record) error { return nil }
 func (nowhere) Run(ctx context.Context) error                { <-ctx.Done(); return nil }
 func (nowhere) Called() time.Time                            { return time.Now() }
+func (nowhere) MaxRecordBytes() int64                        { return forwarder.SmallRecordBytes }
+func (nowhere) Known() bool                                  { return true }
 
 func runRejoin(ctx context.Context, o RejoinOrder) (RejoinFound, error) {
 	s, err := app.Load(app.Defaults(), "", forwardSets)

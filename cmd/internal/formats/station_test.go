@@ -52,6 +52,10 @@ func (s *shelf) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
 func (s *shelf) Called() time.Time { return time.Now() }
 
+func (s *shelf) MaxRecordBytes() int64 { return forwarder.SmallRecordBytes }
+
+func (s *shelf) Known() bool { return true }
+
 func (s *shelf) Publish(ctx context.Context, r stream.Record) error {
 	if !s.take(r) {
 		<-ctx.Done()

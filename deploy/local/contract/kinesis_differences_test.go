@@ -83,6 +83,18 @@ var kinesisDifferences = append(subscribeDifferences(), []difference{
 		url:  kinesisAPI + "API_PutRecords.html",
 	},
 	{
+		server: "kinesis-local", says: "a record's limit is 1 to 10 MiB",
+		does: "answers InvalidArgumentException", shows: "InvalidArgumentException",
+		docs: "If you specify a value that is out of this range, UpdateMaxRecordSize sends back an ValidationException message.",
+		url:  kinesisAPI + "API_UpdateMaxRecordSize.html",
+	},
+	{
+		server: "kinesis-local", says: "a record's limit is changed only while the stream is ACTIVE",
+		does: "changes it during an UpdateShardCount", shows: "got <nil>",
+		docs: "ResourceInUseException: The resource is not available for this operation. For successful operation, the resource must be in the ACTIVE state.",
+		url:  kinesisAPI + "API_UpdateMaxRecordSize.html",
+	},
+	{
 		server: "kinesis-local", says: "an answer holds at most 10 MiB",
 		does: "does that, but needs half a minute to store 12 MiB", norun: true,
 		docs: "The maximum size of data that GetRecords can return is 10 MiB.",

@@ -101,6 +101,37 @@ var putCases = []kinesisCase{
 		_, err := k.PutRecord(c.Context(), &kinesis.PutRecordInput{StreamName: s.name, PartitionKey: aws.String("k"), Data: make([]byte, 1100<<10)})
 		c.Code("put more", err, "ValidationException", "InvalidArgumentException")
 	}},
+	{"a stream takes larger records once it is told to, and no longer when it is told again", func(c *check, k *kinesis.Client) {
+		s := newStream(c, k, 1)
+		_, err := s.putBytes(1100 << 10)
+		c.Code("put too much", err, "ValidationException", "InvalidArgumentException")
+		c.Must("raise the limit", s.limitRecords(2048))
+		s.untilActive()
+		c.Equal("limit", aws.ToInt32(s.describe().MaxRecordSizeInKiB), 2048)
+		_, err = s.putBytes(1100 << 10)
+		c.Must("put more", err)
+		c.Must("lower the limit", s.limitRecords(1024))
+		s.untilActive()
+		c.Equal("limit", aws.ToInt32(s.describe().MaxRecordSizeInKiB), 1024)
+		_, err = s.putBytes(1100 << 10)
+		c.Code("put too much again", err, "ValidationException", "InvalidArgumentException")
+		got := s.read(shardID(0), horizon, 1)
+		if len(got) != 1 || len(got[0].Data) != 1100<<10 {
+			c.Errorf("got %d records", len(got))
+		}
+	}},
+	{"a record's limit is 1 to 10 MiB", func(c *check, k *kinesis.Client) {
+		s := newStream(c, k, 1)
+		c.Code("less than 1 MiB", s.limitRecords(1023), "ValidationException")
+		c.Code("more than 10 MiB", s.limitRecords(10241), "ValidationException")
+	}},
+	{"a record's limit is changed only while the stream is ACTIVE", func(c *check, k *kinesis.Client) {
+		s := newStream(c, k, 2)
+		_, err := s.UpdateShardCount(c.Context(), resizeTo(s, 4))
+		c.Must("update shard count", err)
+		c.Code("raise the limit", s.limitRecords(2048), "ResourceInUseException")
+		s.untilActive()
+	}},
 	{"the sequence numbers of a shard grow as numbers", func(c *check, k *kinesis.Client) {
 		_, sequences := numbered(c, k, 5)
 		grow(c, sequences)
@@ -129,6 +160,15 @@ var putCases = []kinesisCase{
 		_, err := k.PutRecord(c.Context(), &kinesis.PutRecordInput{StreamName: s.name, PartitionKey: aws.String("k"), Data: []byte("1"), SequenceNumberForOrdering: aws.String("17")})
 		c.Code("put record", err, "InvalidArgumentException")
 	}},
+}
+
+func (s stream) putBytes(n int) (*kinesis.PutRecordOutput, error) {
+	return s.PutRecord(s.Context(), &kinesis.PutRecordInput{StreamName: s.name, PartitionKey: aws.String("k"), Data: make([]byte, n)})
+}
+
+func (s stream) limitRecords(kib int32) error {
+	_, err := s.UpdateMaxRecordSize(s.Context(), &kinesis.UpdateMaxRecordSizeInput{StreamARN: s.describe().StreamARN, MaxRecordSizeInKiB: &kib})
+	return err
 }
 
 func routedByKey(c *check, k *kinesis.Client) {

@@ -168,6 +168,11 @@ func (w *world) resize(shards int32) error {
 	return err
 }
 
+func (w *world) limit(kib int32) error {
+	_, err := w.UpdateMaxRecordSize(w.t.Context(), &client.UpdateMaxRecordSizeInput{StreamARN: aws.String("arn:aws:kinesis:us-east-1:1:stream/" + *name), MaxRecordSizeInKiB: &kib})
+	return err
+}
+
 func (w *world) describe() *types.StreamDescriptionSummary {
 	w.t.Helper()
 	out, err := w.DescribeStreamSummary(w.t.Context(), &client.DescribeStreamSummaryInput{StreamName: name})

@@ -18,14 +18,16 @@ const (
 
 // streamMeta is what a stream is, records apart. It is replaced as a whole, so that a crash leaves the old or the new one.
 type streamMeta struct {
-	Version        int         `json:"version"`
-	Name           string      `json:"name"`
-	CreatedMS      int64       `json:"created_ms"`
-	RetentionHours int         `json:"retention_hours"`
-	FloorMS        int64       `json:"floor_ms,omitempty"` // what arrived earlier has expired, whatever the retention is now
-	MaxRecordKiB   int         `json:"max_record_kib"`
-	NextShard      int         `json:"next_shard"`
-	Shards         []shardMeta `json:"shards"`
+	Version        int    `json:"version"`
+	Name           string `json:"name"`
+	CreatedMS      int64  `json:"created_ms"`
+	RetentionHours int    `json:"retention_hours"`
+	FloorMS        int64  `json:"floor_ms,omitempty"` // what arrived earlier has expired, whatever the retention is now
+	MaxRecordKiB   int    `json:"max_record_kib"`
+	// LargestRecordKiB is what records may have that were put before the limit was lowered; 0: it never was.
+	LargestRecordKiB int         `json:"largest_record_kib,omitempty"`
+	NextShard        int         `json:"next_shard"`
+	Shards           []shardMeta `json:"shards"`
 	// TargetShards is what a resize under way goes to; 0: none is. Which step comes next follows from it and the open shards.
 	TargetShards int            `json:"target_shards,omitempty"`
 	ResizedMS    []int64        `json:"resized_ms,omitempty"` // when resizes of the last 24 hours were asked for

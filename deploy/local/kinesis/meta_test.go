@@ -15,13 +15,15 @@ func TestMetadataIsTheOneOnDisk(t *testing.T) {
 			{ID: shardID(1), Parent: shardID(0), AdjacentParent: "x", From: hashKey{0, 1}, To: hashKey{1, 0}, Start: 10, OpenedMS: 1_795_000_000_456},
 		},
 	}
-	resizing, consumed := meta, meta
+	resizing, consumed, lowered := meta, meta, meta
+	lowered.LargestRecordKiB = 3072
 	resizing.Version, consumed.Version = 2, 2
 	resizing.TargetShards, resizing.ResizedMS = 4, []int64{1_795_000_000_400, 1_795_000_000_500}
 	consumed.ConsumerMS = 1_795_000_000_789
 	consumed.Consumers = []consumerMeta{{"lake", 1_795_000_000_600}, {"realtime", 1_795_000_000_788}}
 	t.Run("with registered consumers", func(t *testing.T) { onDisk(t, consumed, "stream_v2_consumers.json") })
 	t.Run("as it was first", func(t *testing.T) { onDisk(t, meta, "stream_v1.json") })
+	t.Run("with larger records from before", func(t *testing.T) { onDisk(t, lowered, "stream_v1_lowered.json") })
 	t.Run("while a resize is under way", func(t *testing.T) { onDisk(t, resizing, "stream_v2_resizing.json") })
 }
 

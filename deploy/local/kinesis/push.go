@@ -155,7 +155,7 @@ func (s *subscription) pushOne(out eventWriter, overdue bool) (e pushEvent, err 
 func (s *subscription) room() int64 {
 	s.stream.resizeOn(s.svc.opts.Now())
 	s.stream.mu.RLock()
-	largest := max(eventBytes, int64(s.stream.meta.MaxRecordKiB)<<10)
+	largest := max(eventBytes, int64(s.stream.meta.MaxRecordKiB)<<10, int64(s.stream.meta.LargestRecordKiB)<<10)
 	s.stream.mu.RUnlock()
 	return answerRoom(s.shard.unread(s.position), largest, maxGetRecords)
 }

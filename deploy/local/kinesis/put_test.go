@@ -3,6 +3,7 @@ package kinesis_test
 import (
 	"fmt"
 	"math/big"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -56,6 +57,72 @@ func TestSequenceNumbersGrowOverTheWholeStream(t *testing.T) {
 	}
 	w.create(1)
 	grow(w.put("k", "x"))
+}
+
+func TestTheLimitOfARecordIsThatOfTheLastUpdateAlsoAfterARestart(t *testing.T) {
+	w := open(t)
+	w.create(1)
+	refused := func(size int) {
+		t.Helper()
+		_, err := w.PutRecords(t.Context(), &client.PutRecordsInput{StreamName: name, Records: []types.PutRecordsRequestEntry{entry("k", strings.Repeat("x", size-1))}})
+		wantCode(t, err, "ValidationException")
+		_, err = w.PutRecord(t.Context(), &client.PutRecordInput{StreamName: name, PartitionKey: aws.String("k"), Data: make([]byte, size-1)})
+		wantCode(t, err, "ValidationException")
+	}
+	refused(1<<20 + 1)
+	if err := w.limit(3072); err != nil {
+		t.Fatal(err)
+	}
+	w.reopen() // the process dies while the stream is UPDATING
+	if got := w.describe(); *got.MaxRecordSizeInKiB != 3072 || got.StreamStatus != types.StreamStatusActive {
+		t.Errorf("after a restart the stream is %s with %d KiB", got.StreamStatus, *got.MaxRecordSizeInKiB)
+	}
+	w.put("k", strings.Repeat("x", 3<<20-1))
+	refused(3<<20 + 1)
+	if err := w.limit(1024); err != nil {
+		t.Fatal(err)
+	}
+	w.put("k", strings.Repeat("y", 1<<20-1)) // while it is UPDATING
+	refused(1<<20 + 1)
+	w.reopen()
+	refused(1<<20 + 1)
+	for i, data := range w.read(shard0, horizon) {
+		if want := []int{3<<20 - 1, 1<<20 - 1}[i]; len(data) != want {
+			t.Errorf("record %d has %d bytes, want %d", i, len(data), want)
+		}
+	}
+}
+
+func TestTheLimitOfARecordIsUpdatedOnceAtATime(t *testing.T) {
+	w := open(t)
+	w.create(2)
+	if err := w.limit(2048); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.describe(); got.StreamStatus != types.StreamStatusUpdating || *got.MaxRecordSizeInKiB != 2048 {
+		t.Errorf("right after the call: %s with %d KiB", got.StreamStatus, *got.MaxRecordSizeInKiB)
+	}
+	wantCode(t, w.limit(3072), "ResourceInUseException")
+	wantCode(t, w.resize(4), "ResourceInUseException")
+	if steps := w.untilActive(); steps != 1 {
+		t.Errorf("%d steps, want 1", steps)
+	}
+	if err := w.resize(4); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, w.limit(3072), "ResourceInUseException")
+	w.untilActive()
+	w.uniform(4)
+	for _, kib := range []int32{0, 1023, 10241} {
+		wantCode(t, w.limit(kib), "ValidationException")
+	}
+	_, err := w.UpdateMaxRecordSize(t.Context(), &client.UpdateMaxRecordSizeInput{MaxRecordSizeInKiB: aws.Int32(2048)})
+	wantCode(t, err, "ValidationException")
+	_, err = w.UpdateMaxRecordSize(t.Context(), &client.UpdateMaxRecordSizeInput{StreamARN: aws.String("arn:aws:kinesis:us-east-1:1:stream/other"), MaxRecordSizeInKiB: aws.Int32(2048)})
+	wantCode(t, err, "ResourceNotFoundException")
+	if got := *w.describe().MaxRecordSizeInKiB; got != 2048 {
+		t.Errorf("refused calls left %d KiB", got)
+	}
 }
 
 func TestThrottledRecordsFailOneByOneWithinTheAnswer(t *testing.T) {

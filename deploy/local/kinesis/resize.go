@@ -95,8 +95,13 @@ func (st *stream) resizeOn(now time.Time) {
 }
 
 // step brings the open shards one split or merge nearer to equal parts of the hash space, or finds that they are equal. All splits come
-// first, as many merges as are then left over follow.
+// first, as many merges as are then left over follow. Other updates are done by then.
 func (st *stream) step(now time.Time) error {
+	if st.updating {
+		st.updating = false
+		st.stepAt.Store(0)
+		return nil
+	}
 	open := slices.DeleteFunc(slices.Clone(st.shards), func(sh *shard) bool { return sh.meta.closed() })
 	slices.SortFunc(open, func(a, b *shard) int { return a.meta.From.compare(b.meta.From) })
 	target := st.meta.TargetShards

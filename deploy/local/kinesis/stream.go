@@ -29,15 +29,16 @@ type stream struct {
 	prefix  string        // of all its sequence numbers
 	numbers atomic.Uint64 // the last number given
 	rates   *callRates
-	stepAt  atomic.Int64 // when the next step of a resize is due, in ms; 0: no resize is under way
+	stepAt  atomic.Int64 // when the next step of an update is due, in ms; 0: no update is under way
 
 	subscriptions subscriptions
 
-	mu      sync.RWMutex
-	meta    streamMeta // Shards apart, which are in the shards
-	shards  []*shard   // by id
-	deleted bool
-	closed  bool
+	mu       sync.RWMutex
+	meta     streamMeta // Shards apart, which are in the shards
+	shards   []*shard   // by id
+	updating bool       // until the next step, which has nothing to do; an end of the process ends it too
+	deleted  bool
+	closed   bool
 }
 
 func (opts *Options) newStream(dir string, meta streamMeta) *stream {
@@ -185,7 +186,7 @@ const (
 )
 
 func (st *stream) status() string {
-	if st.meta.TargetShards != 0 {
+	if st.meta.TargetShards != 0 || st.updating {
 		return statusUpdating
 	}
 	return statusActive

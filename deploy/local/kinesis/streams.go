@@ -43,8 +43,15 @@ func (in createStreamInput) validate() error {
 	if *in.ShardCount > maxShards {
 		return limitExceeded("ShardCount %d exceeds the limit of %d", *in.ShardCount, maxShards)
 	}
-	if kib := in.MaxRecordSizeInKiB; kib != nil && (*kib < defaultRecordKiB || *kib > maxRecordKiB) {
-		return validation("MaxRecordSizeInKiB %d: want %d to %d", *kib, defaultRecordKiB, maxRecordKiB)
+	if in.MaxRecordSizeInKiB != nil {
+		return validateRecordKiB(*in.MaxRecordSizeInKiB)
+	}
+	return nil
+}
+
+func validateRecordKiB(kib int) error {
+	if kib < defaultRecordKiB || kib > maxRecordKiB {
+		return validation("MaxRecordSizeInKiB %d: want %d to %d", kib, defaultRecordKiB, maxRecordKiB)
 	}
 	return nil
 }
@@ -220,6 +227,41 @@ func (s *Service) streamsAfter(after string, limit int) (listed []*stream, more 
 		}
 	}
 	return listed, false
+}
+
+type updateMaxRecordSizeInput struct {
+	StreamARN          string
+	MaxRecordSizeInKiB *int
+}
+
+// updateMaxRecordSize holds for every call that comes after it; until the next step is due the stream says that it is UPDATING.
+func (c *call) updateMaxRecordSize(in updateMaxRecordSizeInput) (none, error) {
+	if in.MaxRecordSizeInKiB == nil {
+		return none{}, validation("MaxRecordSizeInKiB is missing")
+	}
+	if err := validateRecordKiB(*in.MaxRecordSizeInKiB); err != nil {
+		return none{}, err
+	}
+	st, unlock, err := c.change(streamRef{StreamARN: in.StreamARN})
+	if err != nil {
+		return none{}, err
+	}
+	defer unlock()
+	if err := st.active(); err != nil {
+		return none{}, err
+	}
+	before, largest := st.meta.MaxRecordKiB, st.meta.LargestRecordKiB
+	st.meta.MaxRecordKiB = *in.MaxRecordSizeInKiB
+	if st.meta.MaxRecordKiB < before {
+		st.meta.LargestRecordKiB = max(largest, before)
+	}
+	if err := st.save(); err != nil {
+		st.meta.MaxRecordKiB, st.meta.LargestRecordKiB = before, largest
+		return none{}, err
+	}
+	st.updating = true
+	st.stepAt.Store(c.now.Add(st.opts.ReshardStep).UnixMilli())
+	return none{}, nil
 }
 
 type retentionInput struct {

@@ -138,6 +138,25 @@ func TestASubscriptionPushesWhatIsThereAndWhatComes(t *testing.T) {
 	})
 }
 
+func TestASubscriptionPushesRecordsThatTheStreamNoLongerTakes(t *testing.T) {
+	inTime(t, 1, func(t *testing.T, w *world, consumer *string) {
+		if err := w.limit(10240); err != nil {
+			t.Fatal(err)
+		}
+		w.put("k", strings.Repeat("x", 9<<20))
+		time.Sleep(time.Second) // until it is ACTIVE
+		if err := w.limit(1024); err != nil {
+			t.Fatal(err)
+		}
+		w.put("k", "small")
+		f := w.subscribe(consumer, shard0, fromHorizon)
+		f.until(2)
+		if len(f.data[0]) != 9<<20 || f.data[1] != "small" {
+			t.Errorf("got %d bytes and %q", len(f.data[0]), f.data[1])
+		}
+	})
+}
+
 func TestASubscriptionFromLatestBeginsWhenItIsMade(t *testing.T) {
 	inTime(t, 1, func(t *testing.T, w *world, consumer *string) {
 		w.put("k", "before")

@@ -27,6 +27,7 @@ var operations = map[string]op{
 	"SplitShard":                    {serve: small((*call).splitShard)},
 	"MergeShards":                   {serve: small((*call).mergeShards)},
 	"UpdateShardCount":              {serve: small((*call).updateShardCount)},
+	"UpdateMaxRecordSize":           {serve: small((*call).updateMaxRecordSize)},
 	"IncreaseStreamRetentionPeriod": {serve: small((*call).increaseRetention)},
 	"DecreaseStreamRetentionPeriod": {serve: small((*call).decreaseRetention)},
 	"GetShardIterator":              {serve: small((*call).getShardIterator)},
