@@ -86,7 +86,7 @@ lint:
 
 # What the product takes, stage by stage: a table here, the figures in bench.json
 # (which a quick one leaves as it is).
-#   make bench BENCH=quick            in less than two minutes, to see that it works
+#   make bench BENCH=quick            in less than three minutes, to see that it works
 #   make bench COMPARE=old.json       and how the ratios have changed since
 #   make bench BENCHFLAGS='-sizes 500 -parts stages -profile bin/profiles'
 bench:

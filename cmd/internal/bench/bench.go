@@ -96,6 +96,16 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("crowd: %w", err)
 		}
 	}
+	if b.plan.has(partFaulty) {
+		if err := b.faulty(ctx); err != nil {
+			return fmt.Errorf("faulty: %w", err)
+		}
+	}
+	if b.plan.has(partAway) {
+		if err := b.away(ctx); err != nil {
+			return fmt.Errorf("away: %w", err)
+		}
+	}
 	b.report.Targets = b.report.peaks()
 	if b.plan.judged {
 		b.report.Targets = b.report.targets()

@@ -98,8 +98,8 @@ func TestLinesAreFollowedFromTheSocketIntoLogGroups(t *testing.T) {
 	}
 }
 
-// narrow prints the report and looks at its width.
-func narrow(t *testing.T, r *Report) {
+// printed is the report, whose width is looked at.
+func printed(t *testing.T, r *Report) string {
 	t.Helper()
 	var text strings.Builder
 	r.print(&text)
@@ -109,9 +109,16 @@ func narrow(t *testing.T, r *Report) {
 			t.Errorf("%d characters: %s", n, line)
 		}
 	}
+	return text.String()
+}
+
+// narrow looks for what a report of many parts tells.
+func narrow(t *testing.T, r *Report) {
+	t.Helper()
+	text := printed(t, r)
 	for _, want := range []string{"forward.spool.ack", "whole chain, 500 B lines", "lag with shard limits on", "Yardstick", "peak memory of lake"} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("the report says nothing of %q:\n%s", want, text.String())
+		if !strings.Contains(text, want) {
+			t.Errorf("the report says nothing of %q:\n%s", want, text)
 		}
 	}
 }

@@ -21,6 +21,7 @@ var children = map[string]func(ctx context.Context, order []byte) (any, error){
 	"put":  orderly(runPut),
 	"get":  orderly(runGet),
 
+	"judge":  orderly(runJudge),
 	"rejoin": orderly(runRejoin),
 	"fill":   orderly(runFill),
 	"worker": orderly(runWorker),

@@ -55,7 +55,7 @@ func (b *bench) crowd(ctx context.Context) (*Crowd, error) {
 		return nil, err
 	}
 	out := &Crowd{Honest: p.honest, Slow: p.slow, Garbage: p.garbage, Lines: int64(p.honest*p.lines + p.slow)}
-	if out.Memory, err = crowdMemory(); err != nil {
+	if out.Memory, err = forwarderMemory(crowdSets); err != nil {
 		return nil, err
 	}
 	var m meter
@@ -97,9 +97,9 @@ func (b *bench) crowd(ctx context.Context) (*Crowd, error) {
 	return out, nil
 }
 
-// crowdMemory is the sum of the bounds, as the process tells its collector.
-func crowdMemory() (int64, error) {
-	s, err := app.Load(app.Defaults(), "", crowdSets)
+// forwarderMemory is the sum of the bounds, as the process tells its collector.
+func forwarderMemory(sets map[string]string) (int64, error) {
+	s, err := app.Load(app.Defaults(), "", sets)
 	if err != nil {
 		return 0, err
 	}

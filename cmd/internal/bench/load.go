@@ -39,6 +39,7 @@ type LoadFound struct {
 	Lines   int64
 	Resent  int64
 	Seconds float64
+	Slowest float64 // seconds that the slowest message took until its ack
 }
 
 func runLoad(ctx context.Context, o LoadOrder) (LoadFound, error) {
@@ -57,5 +58,5 @@ func runLoad(ctx context.Context, o LoadOrder) (LoadFound, error) {
 	if r.Resent > 0 {
 		return LoadFound{}, fmt.Errorf("%d messages had to be sent again: the forwarder closed connections", r.Resent)
 	}
-	return LoadFound{Lines: r.Lines, Resent: r.Resent, Seconds: r.Elapsed.Seconds()}, nil
+	return LoadFound{Lines: r.Lines, Resent: r.Resent, Seconds: r.Elapsed.Seconds(), Slowest: r.Slowest.Seconds()}, nil
 }

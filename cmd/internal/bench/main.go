@@ -41,7 +41,7 @@ func parse(args []string) (o options, err error) {
 	set.BoolVar(&o.quick, "quick", false, "a small version, to see that it works")
 	set.IntVar(&o.runs, "runs", 0, "runs of each stage (default 3)")
 	set.StringVar(&o.sizes, "sizes", "", "bytes of a line, of 500,4096,40960 (default all)")
-	set.StringVar(&o.parts, "parts", "", "of stages,slow,acks,limits,realtime,encode,consumers,lake-memory,crowd (default all)")
+	set.StringVar(&o.parts, "parts", "", "of stages,slow,acks,limits,realtime,encode,consumers,lake-memory,crowd,faulty,away (default all)")
 	set.StringVar(&o.dir, "dir", "bin", "where to make the directory of everything; its disk is measured too")
 	set.StringVar(&o.output, "o", "", "file to write the report to, as JSON")
 	set.StringVar(&o.compare, "compare", "", "an earlier report: print how the ratios have changed")

@@ -29,6 +29,8 @@ type plan struct {
 	encodeBytes  int64 // of lines of each kind
 	runtime      runtimePlan
 	crowd        crowdPlan
+	faulty       []faultyCase
+	away         awayPlan
 	judged       bool // long enough for speed and lag to be held against their targets
 }
 
@@ -45,10 +47,12 @@ const (
 
 	partLakeMemory = "lake-memory"
 
-	partCrowd = "crowd"
+	partCrowd  = "crowd"
+	partFaulty = "faulty"
+	partAway   = "away"
 )
 
-// fullPlan takes some fourteen minutes on two cores. A run of the smallest lines is
+// fullPlan takes some twenty-two minutes on two cores. A run of the smallest lines is
 // long enough for lanes to open (two seconds of load) and for a median to mean
 // something; larger lines make as many bytes.
 func fullPlan() plan {
@@ -56,15 +60,16 @@ func fullPlan() plan {
 		seed: 1, runs: 3, sizes: []int{500, 4 << 10, 40 << 10},
 		lines:  map[int]int64{500: 800_000, 4 << 10: 100_000, 40 << 10: 10_000},
 		shards: 4, connections: 8, readPasses: 3,
-		parts:   []string{partStages, partSlow, partAcks, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory, partCrowd},
+		parts:   []string{partStages, partSlow, partAcks, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory, partCrowd, partFaulty, partAway},
 		slowFor: 25 * time.Second, acksFor: 10 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second,
 		realtime: allRealtime, realtimeWarm: 25 * time.Second, realtimeFor: 30 * time.Second,
 		ceilingBytes: 256 << 20, encodeBytes: 90 << 20, runtime: fullRuntime(), judged: true,
-		crowd: crowdPlan{honest: 700, slow: 200, garbage: 100, lines: 200},
+		crowd:  crowdPlan{honest: 700, slow: 200, garbage: 100, lines: 200},
+		faulty: allFaulty(), away: fullAway(),
 	}
 }
 
-// quickPlan shows in some two minutes that everything works. Its figures mean
+// quickPlan shows in less than three minutes that everything works. Its figures mean
 // little.
 func quickPlan() plan {
 	p := fullPlan()
@@ -74,6 +79,8 @@ func quickPlan() plan {
 	p.realtime, p.realtimeWarm = allRealtime[1:2], time.Second // by fan-out
 	p.ceilingBytes, p.encodeBytes, p.runtime = 16<<20, 8<<20, quickRuntime()
 	p.crowd.lines = 20
+	p.faulty = quicker(allFaulty()[1:], 10_000) // the first is the second then
+	p.away.before, p.away.outage, p.away.after = time.Second, 3*time.Second, 2*time.Second
 	return p
 }
 

@@ -59,16 +59,8 @@ func runRead(ctx context.Context, o ReadOrder) (found ReadFound, err error) {
 
 // pass adds what is found in one reading of the whole stream.
 func (f *ReadFound) pass(ctx context.Context, api *kinesis.Client, o ReadOrder) error {
-	ref := stream.Ref{Name: o.Stream}
-	shards, err := stream.ListShards(ctx, api, ref)
-	if err != nil {
-		return err
-	}
 	reg := prometheus.NewRegistry()
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	cfg := stream.DefaultReaderConfig()
-	cfg.ShardRateBytes = 0 // the shards have no limits
-	src, err := stream.NewSource(api, ref, cfg, reg, log)
+	readers, err := openAll(ctx, api, o.Stream, reg)
 	if err != nil {
 		return err
 	}
@@ -77,12 +69,8 @@ func (f *ReadFound) pass(ctx context.Context, api *kinesis.Client, o ReadOrder) 
 	c := &counting{delays: o.Delays, tally: newTally(o.Seed, o.Lines), done: cancel, found: f}
 	start := time.Now()
 	var wg sync.WaitGroup
-	errs := make([]error, len(shards))
-	for i, shard := range shards {
-		r, err := src.Open(shard.ID, stream.TrimHorizon())
-		if err != nil {
-			return err
-		}
+	errs := make([]error, len(readers))
+	for i, r := range readers {
 		wg.Go(func() {
 			defer r.Close()
 			errs[i] = c.read(ctx, r)
@@ -93,6 +81,29 @@ func (f *ReadFound) pass(ctx context.Context, api *kinesis.Client, o ReadOrder) 
 	bytes, err := storedBytes(reg)
 	f.Bytes += bytes
 	return errors.Join(errors.Join(errs...), err, c.tally.verdict())
+}
+
+// openAll has a reader for each shard, from its beginning.
+func openAll(ctx context.Context, api *kinesis.Client, name string, reg prometheus.Registerer) (readers []*stream.Reader, err error) {
+	ref := stream.Ref{Name: name}
+	shards, err := stream.ListShards(ctx, api, ref)
+	if err != nil {
+		return nil, err
+	}
+	cfg := stream.DefaultReaderConfig()
+	cfg.ShardRateBytes = 0 // the shards have no limits
+	src, err := stream.NewSource(api, ref, cfg, reg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return nil, err
+	}
+	for _, shard := range shards {
+		r, err := src.Open(shard.ID, stream.TrimHorizon())
+		if err != nil {
+			return nil, err // a reader that was not asked holds nothing
+		}
+		readers = append(readers, r)
+	}
+	return readers, nil
 }
 
 // storedBytes asks the readers' metrics what the records took in the stream.

@@ -29,6 +29,8 @@ type Report struct {
 	Runtime    *Runtime    `json:"consumer_runtime,omitempty"`
 	LakeMemory *LakeMemory `json:"lake_memory,omitempty"`
 	Crowd      *Crowd      `json:"crowd,omitempty"`
+	Faulty     []*Faulty   `json:"faulty,omitempty"`
+	Away       []*Away     `json:"away,omitempty"`
 	Targets    []Target    `json:"targets"`
 	Runs       []Run       `json:"runs"` // what the medians come from
 }

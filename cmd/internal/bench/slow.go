@@ -60,10 +60,7 @@ func (b *bench) slow(ctx context.Context) (*Slow, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := waitFor(ctx, "the forwarder to publish all", stageWithin, 50*time.Millisecond, func() (bool, error) {
-		metrics, err := f.Metrics()
-		return metrics.Sum("tributary_forwarder_events_total") >= float64(count), err
-	}); err != nil {
+	if _, err := published(ctx, f, count); err != nil {
 		return nil, err
 	}
 	found, err := b.readBack(ctx, w, count, true)

@@ -23,6 +23,8 @@ func (r *Report) print(w io.Writer) {
 	r.Runtime.print(w)
 	r.LakeMemory.print(w)
 	r.Crowd.print(w)
+	r.printFaulty(w)
+	r.printAway(w)
 	r.printTargets(w)
 }
 

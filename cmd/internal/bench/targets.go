@@ -39,6 +39,12 @@ func (r *Report) targets() (out []Target) {
 		out = append(out, r.LakeMemory.targets()...)
 	}
 	out = append(out, r.Crowd.targets()...)
+	for _, f := range r.Faulty {
+		out = append(out, f.targets()...)
+	}
+	for _, a := range r.Away {
+		out = append(out, a.targets()...)
+	}
 	return append(out, r.peaks()...)
 }
 

@@ -25,6 +25,7 @@ type feed struct {
 	open  tally // of what batch holds
 
 	handed, bytes, messages, writes, resent atomic.Int64
+	slowest                                 atomic.Int64 // nanoseconds
 }
 
 // pending is a line on its way.
@@ -145,7 +146,7 @@ func (f *feed) flush(ctx context.Context, chunk string) error {
 	if len(f.batch) == 0 {
 		return nil
 	}
-	before := f.to.tries
+	before, began := f.to.tries, time.Now()
 	err := f.to.send(ctx, f.batch, chunk)
 	f.writes.Add(f.to.tries - before)
 	if again := f.to.tries - before - 1; again > 0 {
@@ -154,6 +155,7 @@ func (f *feed) flush(ctx context.Context, chunk string) error {
 	if err != nil {
 		return err
 	}
+	f.slowest.Store(max(f.slowest.Load(), int64(time.Since(began))))
 	f.messages.Add(f.open.messages)
 	f.bytes.Add(f.open.bytes)
 	f.handed.Add(f.open.lines)

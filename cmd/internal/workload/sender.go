@@ -82,6 +82,7 @@ func (s *Sender) Progress() Result {
 		r.Messages += f.messages.Load()
 		r.Writes += f.writes.Load()
 		r.Resent += f.resent.Load()
+		r.Slowest = max(r.Slowest, time.Duration(f.slowest.Load()))
 	}
 	return r
 }
@@ -93,6 +94,7 @@ type Result struct {
 	Messages int64         // that carried them: a long line has several
 	Writes   int64         // to the sockets, resends included
 	Resent   int64         // messages, or batches, sent again
+	Slowest  time.Duration // the longest that handing a message, or a batch, over took, resends and the ack included
 	Elapsed  time.Duration // from Run's beginning to its end, or to now
 
 	first  int64

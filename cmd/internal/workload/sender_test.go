@@ -201,7 +201,7 @@ func TestASilentForwarderCostsATimeoutAndAResend(t *testing.T) {
 	})
 	c := config(f)
 	c.Containers, c.Count, c.Timeout = 1, 3, 50*time.Millisecond
-	if r := run(t, c, newLines(9)); r.Lines != 3 || r.Resent != 1 {
+	if r := run(t, c, newLines(9)); r.Lines != 3 || r.Resent != 1 || r.Slowest < c.Timeout || r.Slowest > r.Elapsed {
 		t.Errorf("result %+v", r)
 	}
 }

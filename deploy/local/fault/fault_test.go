@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,7 +46,7 @@ func TestRuleHitsEveryNthMatchingCall(t *testing.T) {
 			[]fault.Rule{{Action: fault.Error, Every: 2}, {Action: fault.Throttle, Count: 2}},
 			[]string{"s3/A", "s3/A", "s3/A", "s3/A"}, []fault.Action{fault.Throttle, fault.Error, fault.Throttle, fault.Error}},
 		"rules for records do not befall calls": {
-			[]fault.Rule{{Action: fault.ThrottleRecords}, {Action: fault.Stale}}, []string{"s3/A"}, []fault.Action{""}},
+			[]fault.Rule{{Action: fault.ThrottleRecords}, {Action: fault.FailRecords}, {Action: fault.Stale}}, []string{"s3/A"}, []fault.Action{""}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -59,6 +61,54 @@ func TestRuleHitsEveryNthMatchingCall(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAShareIsHitAtRandomAndTheSameBySeed(t *testing.T) {
+	const calls, share = 100_000, 0.02
+	hits := func(seed uint64) (out []int) {
+		var set fault.Set
+		if err := set.Replace([]fault.Rule{{Action: fault.FailRecords, Share: share, Seed: seed}}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range calls {
+			if set.Strikes(fault.FailRecords, "kinesis", "PutRecords") {
+				out = append(out, i)
+			}
+		}
+		return out
+	}
+	first := hits(7)
+	// Six deviations of a fair coin of this share are 266 calls.
+	if n := len(first); n < 1734 || n > 2266 {
+		t.Errorf("%d of %d calls are hit, want some %v", n, calls, share*calls)
+	}
+	if !slices.Equal(first, hits(7)) {
+		t.Error("the same seed hits other calls")
+	}
+	var neighbours, far int // gaps of a fair coin: 2 % are 1, and 13 % above 100
+	for i := range first[1:] {
+		switch gap := first[i+1] - first[i]; {
+		case gap == 1:
+			neighbours++
+		case gap > 100:
+			far++
+		}
+	}
+	if neighbours < 10 || neighbours > 90 || far < 180 || far > 360 {
+		t.Errorf("of %d hits %d follow at once and %d after 100 calls", len(first), neighbours, far)
+	}
+	both, of := 0, make(map[int]bool)
+	for _, i := range first {
+		of[i] = true
+	}
+	for _, i := range hits(8) {
+		if of[i] {
+			both++
+		}
+	}
+	if both > 90 {
+		t.Errorf("%d calls are hit by either seed: they do not differ", both)
 	}
 }
 
@@ -94,11 +144,12 @@ func TestReplaceNamesEveryFaultAndChangesNothing(t *testing.T) {
 		{Action: "explode"}, {Action: fault.Delay}, {Action: fault.Throttle, Delay: time.Second},
 		{Action: fault.Error, Status: 503}, {Service: "td", Action: fault.Throttle, Status: 429}, {Service: "td", Action: fault.Error, Status: 200},
 		{Service: "kinesys", Action: fault.Error}, {Action: fault.Error, Every: -1}, {Action: fault.Error, Count: -1},
+		{Action: fault.Error, Share: 1.5}, {Action: fault.Error, Share: math.NaN()}, {Action: fault.Error, Share: 0.5, Every: 2}, {Action: fault.Error, Seed: 3},
 	})
 	if err == nil {
 		t.Fatal("wrong rules were taken")
 	}
-	for _, want := range []string{`"explode"`, "more than 0s", "does not wait", `"kinesys"`, "every -1", "count -1", "status 503", "status 429", "status 200"} {
+	for _, want := range []string{`"explode"`, "more than 0s", "does not wait", `"kinesys"`, "every -1", "count -1", "share 1.5", "share NaN", "every 2 and share 0.5", "seed 3", "status 503", "status 429", "status 200"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not name %s: %v", want, err)
 		}
@@ -260,6 +311,7 @@ func TestRuleSurvivesJSON(t *testing.T) {
 	for _, want := range []fault.Rule{
 		{Service: "s3", Operation: "PutObject", Action: fault.DelayCommit, Every: 7, Count: 2, Delay: 1500 * time.Millisecond},
 		{Service: "td", Action: fault.Error, Status: 503},
+		{Operation: "PutRecords", Action: fault.FailRecords, Share: 0.02, Seed: 1<<64 - 1},
 	} {
 		text, err := json.Marshal(want)
 		if err != nil {

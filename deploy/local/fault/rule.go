@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -25,6 +26,8 @@ const (
 	DelayCommit Action = "delay_commit"
 	// ThrottleRecords fails single records inside an otherwise successful PutRecords answer. Every and Count count records.
 	ThrottleRecords Action = "throttle_records"
+	// FailRecords fails single records too, with InternalFailure: the service does not say whose fault it is.
+	FailRecords Action = "fail_records"
 	// Stale lets an eventually consistent read answer from before the last write. Every and Count count such reads.
 	Stale Action = "stale"
 	// Cut breaks the connection in the middle of an event of SubscribeToShard. Every and Count count events.
@@ -46,6 +49,8 @@ type Rule struct {
 	Operation string        // as the API reference spells it, e.g. "PutRecords"; "" or "*" matches any
 	Action    Action        //
 	Every     int           // each Nth matching call is hit, the Nth first; 0 means 1: each
+	Share     float64       // in place of Every: so many of the matching calls, between 0 and 1, picked at random by Seed
+	Seed      uint64        // with Share: the same seed picks the same calls
 	Count     int           // after so many hits the rule rests; 0 means never
 	Delay     time.Duration // how long Delay and DelayCommit wait; 0 for all other actions
 	Status    int           // what Error answers instead of 500, of the service "td" only; 0 for all others
@@ -75,7 +80,15 @@ func matches(pattern, name string) bool {
 
 // befallsCall tells the actions that Handler applies from those a service asks for itself.
 func (r Rule) befallsCall() bool {
-	return r.Action != ThrottleRecords && r.Action != Stale && r.Action != Cut
+	return r.Action != ThrottleRecords && r.Action != FailRecords && r.Action != Stale && r.Action != Cut
+}
+
+// due says whether the nth matching call is one to hit. It follows from the rule and n alone.
+func (r Rule) due(n int64) bool {
+	if r.Share > 0 {
+		return rand.New(rand.NewPCG(r.Seed, uint64(n))).Float64() < r.Share
+	}
+	return n%int64(max(r.Every, 1)) == 0
 }
 
 func (r Rule) validate() error {
@@ -88,12 +101,12 @@ func (r Rule) validate() error {
 		if r.Delay <= 0 || r.Delay > maxDelay {
 			faults = append(faults, fmt.Errorf("delay %s: want more than 0s, at most %s", r.Delay, maxDelay))
 		}
-	case Throttle, Error, LoseResponse, ThrottleRecords, Stale, Cut:
+	case Throttle, Error, LoseResponse, ThrottleRecords, FailRecords, Stale, Cut:
 		if r.Delay != 0 {
 			faults = append(faults, fmt.Errorf("delay %s: action %q does not wait", r.Delay, r.Action))
 		}
 	default:
-		known := []Action{Throttle, Error, Delay, LoseResponse, DelayCommit, ThrottleRecords, Stale, Cut}
+		known := []Action{Throttle, Error, Delay, LoseResponse, DelayCommit, ThrottleRecords, FailRecords, Stale, Cut}
 		faults = append(faults, fmt.Errorf("action %q: want one of %q", r.Action, known))
 	}
 	if r.Status != 0 && (r.Action != Error || r.Service != treasureData || r.Status < 400 || r.Status > 599) {
@@ -101,6 +114,15 @@ func (r Rule) validate() error {
 	}
 	if r.Every < 0 {
 		faults = append(faults, fmt.Errorf("every %d: want 1 or more", r.Every))
+	}
+	if !(r.Share >= 0 && r.Share <= 1) {
+		faults = append(faults, fmt.Errorf("share %v: want 0 (each, or by every) to 1", r.Share))
+	}
+	if r.Share != 0 && r.Every != 0 {
+		faults = append(faults, fmt.Errorf("every %d and share %v: want one of them", r.Every, r.Share))
+	}
+	if r.Seed != 0 && r.Share == 0 {
+		faults = append(faults, fmt.Errorf("seed %d: it goes with a share", r.Seed))
 	}
 	if r.Count < 0 {
 		faults = append(faults, fmt.Errorf("count %d: want 0 (no bound) or more", r.Count))
@@ -110,17 +132,22 @@ func (r Rule) validate() error {
 
 // ruleJSON is the written form of a rule: the delay as text ("3s").
 type ruleJSON struct {
-	Service   string `json:"service,omitempty"`
-	Operation string `json:"operation,omitempty"`
-	Action    Action `json:"action"`
-	Every     int    `json:"every,omitempty"`
-	Count     int    `json:"count,omitempty"`
-	Delay     string `json:"delay,omitempty"`
-	Status    int    `json:"status,omitempty"`
+	Service   string  `json:"service,omitempty"`
+	Operation string  `json:"operation,omitempty"`
+	Action    Action  `json:"action"`
+	Every     int     `json:"every,omitempty"`
+	Share     float64 `json:"share,omitempty"`
+	Seed      uint64  `json:"seed,omitempty"`
+	Count     int     `json:"count,omitempty"`
+	Delay     string  `json:"delay,omitempty"`
+	Status    int     `json:"status,omitempty"`
 }
 
 func (r Rule) written() ruleJSON {
-	w := ruleJSON{Service: r.Service, Operation: r.Operation, Action: r.Action, Every: r.Every, Count: r.Count, Status: r.Status}
+	w := ruleJSON{
+		Service: r.Service, Operation: r.Operation, Action: r.Action,
+		Every: r.Every, Share: r.Share, Seed: r.Seed, Count: r.Count, Status: r.Status,
+	}
 	if r.Delay != 0 {
 		w.Delay = r.Delay.String()
 	}
@@ -138,7 +165,10 @@ func (r *Rule) UnmarshalJSON(data []byte) error {
 	if err := dec.Decode(&w); err != nil {
 		return fmt.Errorf("read fault rule: %w", err)
 	}
-	*r = Rule{Service: w.Service, Operation: w.Operation, Action: w.Action, Every: w.Every, Count: w.Count, Status: w.Status}
+	*r = Rule{
+		Service: w.Service, Operation: w.Operation, Action: w.Action,
+		Every: w.Every, Share: w.Share, Seed: w.Seed, Count: w.Count, Status: w.Status,
+	}
 	if w.Delay == "" {
 		return nil
 	}

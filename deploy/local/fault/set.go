@@ -54,7 +54,7 @@ func (s *Set) Next(service, operation string) Fault {
 	return s.next(service, operation, Rule.befallsCall)
 }
 
-// Strikes counts one event of a service's own kind (a record for ThrottleRecords, a read for Stale, an event for Cut) and says whether it is hit.
+// Strikes counts one event of a service's own kind (a record for ThrottleRecords and FailRecords, a read for Stale, an event for Cut) and says whether it is hit.
 func (s *Set) Strikes(action Action, service, operation string) bool {
 	f := s.next(service, operation, func(r Rule) bool { return r.Action == action })
 	return f.Action == action
@@ -78,7 +78,7 @@ func (s *Set) count(service, operation string, applies func(Rule) bool) Fault {
 			continue
 		}
 		r.Calls++
-		due := r.Calls%int64(max(r.Every, 1)) == 0
+		due := r.due(r.Calls)
 		spent := r.Count > 0 && r.Hits >= int64(r.Count)
 		if f.Action == "" && due && !spent {
 			r.Hits++

@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"errors"
 	"net/http"
 
 	"tributary/deploy/local/awsjson"
@@ -36,6 +37,9 @@ const (
 	codeThrottled  = "ProvisionedThroughputExceededException"
 	codeInternal   = "InternalFailure"
 )
+
+// errInjected is of a record that a fault rule picked.
+var errInjected = errors.New("injected by a fault rule")
 
 func unsupported(format string, args ...any) error {
 	return validation("the local endpoint does not support "+format, args...)

@@ -125,6 +125,10 @@ func (c *call) route(st *stream, records []putEntry, hashes []hashKey, out []put
 			p.throttled = true
 			continue
 		}
+		if c.svc.opts.Faults.Strikes(fault.FailRecords, "kinesis", "PutRecords") {
+			p.err = errInjected
+			continue
+		}
 		byShard[sh] = append(byShard[sh], p)
 	}
 	for sh, mine := range byShard {

@@ -125,30 +125,34 @@ func TestTheLimitOfARecordIsUpdatedOnceAtATime(t *testing.T) {
 	}
 }
 
-func TestThrottledRecordsFailOneByOneWithinTheAnswer(t *testing.T) {
-	w := open(t)
-	w.create(2)
-	if err := w.faults.Replace([]fault.Rule{{Service: "kinesis", Operation: "PutRecords", Action: fault.ThrottleRecords, Every: 3}}); err != nil {
-		t.Fatal(err)
-	}
-	var entries []types.PutRecordsRequestEntry
-	for i := range 10 {
-		entries = append(entries, entry(fmt.Sprint(i), fmt.Sprint(i)))
-	}
-	out, err := w.PutRecords(t.Context(), &client.PutRecordsInput{StreamName: name, Records: entries})
-	if err != nil || *out.FailedRecordCount != 3 || len(out.Records) != 10 {
-		t.Fatal(out, err)
-	}
-	for i, r := range out.Records {
-		failed := i%3 == 2
-		if failed && (aws.ToString(r.ErrorCode) != "ProvisionedThroughputExceededException" || r.ErrorMessage == nil || r.SequenceNumber != nil || r.ShardId != nil) {
-			t.Errorf("record %d: %+v, want a throttled entry", i, r)
-		}
-		if !failed && (r.ErrorCode != nil || r.SequenceNumber == nil || r.ShardId == nil) {
-			t.Errorf("record %d: %+v, want a stored entry", i, r)
-		}
-	}
-	if got := len(w.read(shard0, horizon)) + len(w.read(shard1, horizon)); got != 7 {
-		t.Errorf("%d records are stored, want 7", got)
+func TestRecordsFailOneByOneWithinTheAnswer(t *testing.T) {
+	for action, code := range map[fault.Action]string{fault.ThrottleRecords: "ProvisionedThroughputExceededException", fault.FailRecords: "InternalFailure"} {
+		t.Run(string(action), func(t *testing.T) {
+			w := open(t)
+			w.create(2)
+			if err := w.faults.Replace([]fault.Rule{{Service: "kinesis", Operation: "PutRecords", Action: action, Every: 3}}); err != nil {
+				t.Fatal(err)
+			}
+			var entries []types.PutRecordsRequestEntry
+			for i := range 10 {
+				entries = append(entries, entry(fmt.Sprint(i), fmt.Sprint(i)))
+			}
+			out, err := w.PutRecords(t.Context(), &client.PutRecordsInput{StreamName: name, Records: entries})
+			if err != nil || *out.FailedRecordCount != 3 || len(out.Records) != 10 {
+				t.Fatal(out, err)
+			}
+			for i, r := range out.Records {
+				failed := i%3 == 2
+				if failed && (aws.ToString(r.ErrorCode) != code || r.ErrorMessage == nil || r.SequenceNumber != nil || r.ShardId != nil) {
+					t.Errorf("record %d: %+v, want a failed entry", i, r)
+				}
+				if !failed && (r.ErrorCode != nil || r.SequenceNumber == nil || r.ShardId == nil) {
+					t.Errorf("record %d: %+v, want a stored entry", i, r)
+				}
+			}
+			if got := len(w.read(shard0, horizon)) + len(w.read(shard1, horizon)); got != 7 {
+				t.Errorf("%d records are stored, want 7", got)
+			}
+		})
 	}
 }
