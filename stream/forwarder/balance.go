@@ -32,7 +32,9 @@ const (
 // before goes out under that key.
 //
 // Arrival counts, not what is published: an entry's lane is decided when it arrives,
-// and throttled lanes publish little just when more are needed.
+// and throttled lanes publish little just when more are needed. Only while nothing at
+// all is stored nothing changes: other lanes would not help, and containers that move to
+// one would overtake what waits of them.
 func (f *run) balance(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -47,6 +49,11 @@ func (f *run) balance(ctx context.Context) error {
 		now := f.arrived.Load()
 		need := min(int(math.Ceil(float64(now-b.arrived)/f.ratio()/laneRate)), f.cfg.MaxLanes)
 		b.arrived = now
+		before := b.published
+		if _, b.published = f.totals(); b.published == before && f.tracker.undone() > 0 {
+			b.last = f.pressures(open)
+			continue
+		}
 		switch more, slow := b.judge(open, max(1, need), f.pressures(open)); {
 		case more > 0:
 			f.openLanes(ctx, more)
@@ -107,7 +114,8 @@ func (f *run) pressures(open []uint32) map[uint32]pressure {
 // balancer remembers what it takes to judge the lanes, second by second.
 type balancer struct {
 	arrived          int64
-	busy, idle, slow int // seconds in a row
+	published        int64 // by all lanes
+	busy, idle, slow int   // seconds in a row
 	slowest          uint32
 	last             map[uint32]pressure
 }
@@ -167,15 +175,20 @@ func slowest(open []uint32, before, now map[uint32]pressure) (lane uint32) {
 
 // ratio is the bytes that arrive per byte that is published, as seen so far.
 func (f *run) ratio() float64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var raw, published int64
-	for _, l := range f.running {
-		raw += l.raw.Load()
-		published += l.published.Load()
-	}
+	raw, published := f.totals()
 	if published == 0 {
 		return firstRatio
 	}
 	return max(1, float64(raw)/float64(published))
+}
+
+// totals are those of all lanes, bytes decoded and in records.
+func (f *run) totals() (raw, published int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.running {
+		raw += l.raw.Load()
+		published += l.published.Load()
+	}
+	return raw, published
 }

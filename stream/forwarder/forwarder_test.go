@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync"
@@ -718,5 +719,41 @@ func TestLoadOpensLanesEachUnderAKeyOfItsOwn(t *testing.T) {
 	}
 	if len(used) > 4 {
 		t.Errorf("%d lanes, at most 4 are allowed", len(used))
+	}
+}
+
+func TestNoLaneOpensWhileNothingIsStored(t *testing.T) {
+	s := newStation(t)
+	s.out.block = make(chan struct{})
+	c := dial(t, s.start())
+	noise := make([]byte, 32<<10)
+	sent := map[string][]string{}
+	for end := time.Now().Add(2 * laneSeconds * time.Second); time.Now().Before(end); {
+		for n := range 40 { // 5 MiB a second, five times what a lane is thought to carry
+			container := "c" + strconv.Itoa(n%8)
+			_, _ = rand.Read(noise) // never fails
+			line := hex.EncodeToString(noise)
+			post(t, c, map[string]string{"container_id": container, "log": line})
+			sent[container] = append(sent[container], line)
+		}
+		<-time.After(500 * time.Millisecond)
+	}
+	close(s.out.block)
+	s.await("all lines", func() bool {
+		s.out.mu.Lock()
+		defer s.out.mu.Unlock()
+		return len(s.out.events) >= 40*len(sent["c0"])/5
+	})
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	got := map[string][]string{}
+	for _, e := range s.out.events {
+		got[e.Origin.ContainerID] = append(got[e.Origin.ContainerID], string(e.Line))
+	}
+	if !reflect.DeepEqual(got, sent) {
+		t.Error("lines of a container are missing, doubled or in another order")
+	}
+	if len(s.out.keys) != 1 {
+		t.Errorf("%d lanes were used", len(s.out.keys))
 	}
 }
