@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"tributary/cmd/internal/cluster"
 	"tributary/deploy/local/fault"
 )
 
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := m.Run()
-	removeBuilt()
+	cluster.RemoveBuilt()
 	if err := goleak.Find(goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop")); err != nil && code == 0 {
 		panic(err)
 	}
