@@ -58,6 +58,7 @@ func lines(n int) int {
 }
 
 func TestEachLineBecomesOneRow(t *testing.T) {
+	t.Parallel()
 	s := NewSystem(t)
 	local := s.Add(s.Local())
 	sent := NewLedger()
