@@ -65,7 +65,7 @@ soak:
 # call of a flush, with the race detector in the workers.
 chaos: DURATION = 2m
 chaos:
-	go test -race -count=1 -timeout 0 -v -run 'TestWorkersDieWhileShardsSplitAndMergeAndEachLineIsOneRowInItsOrder|TestImportersDie|AtEachStep|WhatRetentionTook|TestManyPending' ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION)
+	go test -race -count=1 -timeout 0 -v -run 'TestWorkersDieWhileShardsSplitAndMergeAndEachLineIsOneRowInItsOrder|TestImportersDie|AtEachStep|WhatRetentionTook|TestManyPending' ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION) -e2e.rate=1500
 
 # Workers of CloudWatch Logs lost every ten seconds over a million lines, once with log
 # events that are read at once and once with two seconds until they can be.

@@ -75,6 +75,7 @@ func (a account) imported() (rows int) {
 }
 
 func TestABackfillIsPlannedAskedForAndDoneOnce(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	size := a.files(7)
 	from := []string{"--from", "s3://bucket/applications", "--since", "2026-03-01", "--until", "2026-03-02"}
@@ -117,6 +118,7 @@ Dry run: nothing was changed.
 }
 
 func TestABackfillTellsByItsExitCodeWhatCameOfIt(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	a.files(2)
 	for name, c := range map[string]struct {

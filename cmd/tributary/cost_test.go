@@ -97,6 +97,7 @@ const costRules = `realtime:
 `
 
 func TestCostOfRulesThatNoWorkerHas(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	for range 3 {
 		a.put(`{"service":"shop","level":"INFO","path":"/health"}`, `{"service":"shop","level":"DEBUG"}`, `{"service":"shop","level":"INFO","path":"/pay"}`)
@@ -136,6 +137,7 @@ func TestCostOfRulesThatNoWorkerHas(t *testing.T) {
 }
 
 func TestWrongWaysToAskForCostAreToldInOneLine(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	forwarder := costWorker(t, "# TYPE tributary_forwarder_lines_total counter\ntributary_forwarder_lines_total 1\n")
 	s := httptest.NewServer(nil)

@@ -35,7 +35,8 @@ func rowsByLine(t *testing.T, dir string) map[string][]string {
 var demoEnded = regexp.MustCompile(`demo ended" lines=(\d+)`)
 
 func TestTheDemoBecomesRowsOfAllKinds(t *testing.T) {
-	binary, err := cluster.Build(t.TempDir())
+	t.Parallel()
+	binary, err := cluster.Built()
 	if err != nil {
 		t.Fatal(err)
 	}

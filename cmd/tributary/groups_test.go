@@ -30,8 +30,6 @@ type account struct {
 
 func newAccount(t *testing.T) account {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "local")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "local")
 	a := account{t, localtest.Start(t)}
 	if _, err := kinesis.NewFromConfig(a.server.AWS).CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("logs"), ShardCount: aws.Int32(1)}); err != nil {
 		t.Fatal(err)
@@ -141,6 +139,7 @@ func generations(found map[string][]string) string {
 }
 
 func TestAResetGroupWritesItsRowsBesideTheOldOnes(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	one, two, three, four := `{"n":1}`, `{"n":2}`, `{"n":3}`, `{"n":4}`
 	a.put(one)
@@ -193,6 +192,7 @@ func TestAResetGroupWritesItsRowsBesideTheOldOnes(t *testing.T) {
 }
 
 func TestGroupsAskBeforeTheyResetAndRefuseInOneLine(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	a.put(`{"n":1}`)
 	a.until(map[string]int{`{"n":1}`: 1})
@@ -250,6 +250,7 @@ func (w watcher) Write(b []byte) (int, error) {
 // Whoever presses Ctrl-C, or the script that looks at the exit code, must not take
 // the group for reset.
 func TestAnInterruptedResetIsNoSuccess(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	a.put(`{"n":1}`)
 	a.until(map[string]int{`{"n":1}`: 1})
@@ -301,6 +302,7 @@ func TestTablesOfGroupsFit120Columns(t *testing.T) {
 }
 
 func TestAGroupIsDeletedWhenNobodyWorksInIt(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	a.put(`{"n":1}`)
 	a.until(map[string]int{`{"n":1}`: 1})

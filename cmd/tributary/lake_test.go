@@ -49,6 +49,7 @@ func (a account) lakeFiles(pattern string) []string {
 }
 
 func TestLakeVerifyTellsByItsExitCodeWhetherTheLakeIsWhole(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	if out, err := a.verify(2); !strings.Contains(err.Error(), "no range was ever finished") || out != "" {
 		t.Errorf("of an empty lake: %v\n%s", err, out)
@@ -94,6 +95,7 @@ func TestLakeVerifyTellsByItsExitCodeWhetherTheLakeIsWhole(t *testing.T) {
 }
 
 func TestLakeVerifyEndsWithTwoWhenItCannotLook(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	a.put(`{"n":1}`)
 	a.until(map[string]int{`{"n":1}`: 1})

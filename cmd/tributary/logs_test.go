@@ -27,8 +27,6 @@ type logAccount struct {
 
 func newLogAccount(t *testing.T, groups ...string) logAccount {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "local")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "local")
 	a := logAccount{t, localtest.Start(t)}
 	for _, g := range groups {
 		if _, err := a.client().CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &g}); err != nil {
@@ -64,6 +62,7 @@ func (a logAccount) logs(ctx context.Context, out io.Writer, args ...string) err
 }
 
 func TestLogsPrintsWhatServicesSaidAndNothingThatSteersATerminal(t *testing.T) {
+	t.Parallel()
 	a := newLogAccount(t, "/tributary/condor", "/tributary/condor/errors", "/tributary/crane", "/else")
 	at := time.Now().Add(-time.Minute).UTC().Truncate(time.Second)
 	a.put("/tributary/condor", 0, at, "plain <text> & \x1b[2Jmore\u202e\ttab")
@@ -123,6 +122,7 @@ func TestLogsPrintsWhatServicesSaidAndNothingThatSteersATerminal(t *testing.T) {
 }
 
 func TestFollowedLogsComeUntilCtrlC(t *testing.T) {
+	t.Parallel()
 	a := newLogAccount(t, "/tributary/condor")
 	a.put("/tributary/condor", 0, time.Now(), "first")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -149,6 +149,7 @@ func TestFollowedLogsComeUntilCtrlC(t *testing.T) {
 }
 
 func TestWrongFlagsOfLogsAreToldInOneLine(t *testing.T) {
+	t.Parallel()
 	a := newLogAccount(t, "/tributary/condor")
 	for name, c := range map[string]struct {
 		args []string

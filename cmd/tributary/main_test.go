@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"flag"
 	"io"
 	"log/slog"
 	"net"
@@ -16,7 +18,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tributary/cmd/internal/app"
+	"tributary/cmd/internal/cluster"
 )
+
+// TestMain gives all tests the credentials that the embedded services take: tests
+// that run side by side cannot set them.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// They wait, for leases, flushes and other processes, more than they compute.
+	err := errors.Join(flag.Set("test.parallel", "4"), os.Setenv("AWS_ACCESS_KEY_ID", "local"), os.Setenv("AWS_SECRET_ACCESS_KEY", "local"))
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	cluster.RemoveBuilt()
+	os.Exit(code)
+}
 
 func TestEveryCommandIsWired(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -16,7 +16,8 @@ import (
 // TestPipedLinesBecomeRowsOnceThoughTheForwarderIsKilled kills the process that
 // takes the lines while they come, and counts its rows.
 func TestPipedLinesBecomeRowsOnceThoughTheForwarderIsKilled(t *testing.T) {
-	binary, err := cluster.Build(t.TempDir())
+	t.Parallel()
+	binary, err := cluster.Built()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,6 +68,7 @@ func (a account) keep(n int, reason, data string) {
 // TestARecordThatNoDecoderUnderstandsStopsNoShard goes the whole way: the record
 // becomes a reject, is listed, shown and delivered again, once.
 func TestARecordThatNoDecoderUnderstandsStopsNoShard(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	if out, _ := a.rejects(0, "list"); out != "No rejects.\n" {
 		t.Error(out)
@@ -126,6 +127,7 @@ func TestARecordThatNoDecoderUnderstandsStopsNoShard(t *testing.T) {
 // A later version understands what an earlier one rejected; the earlier one was
 // killed in the middle of its replay.
 func TestAReplayThatWasCutOffIsOneRow(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	one, two := `{"n":1}`, `{"n":2}`
 	a.keep(1, "unknown record format", one)
@@ -159,6 +161,7 @@ func TestAReplayThatWasCutOffIsOneRow(t *testing.T) {
 }
 
 func TestRejectsAreRefusedInOneLine(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	a.keep(1, "unknown record format", `{"n":1}`)
 	id := a.ids()[0]

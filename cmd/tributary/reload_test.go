@@ -26,7 +26,8 @@ func await(t *testing.T, node *cluster.Node, what string, ok func() bool) {
 }
 
 func TestHangupReloadsTheRulesBetweenTwoLinesAndABadFileChangesNothing(t *testing.T) {
-	binary, err := cluster.Build(t.TempDir())
+	t.Parallel()
+	binary, err := cluster.Built()
 	if err != nil {
 		t.Fatal(err)
 	}

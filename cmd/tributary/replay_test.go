@@ -99,6 +99,7 @@ func (a account) expire(before string) {
 }
 
 func TestAReplayDeliversTheTimeAskedForAndNothingElse(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	before := a.wave("before", 3, 1)
 	from := pass()
@@ -150,6 +151,7 @@ func TestAReplayDeliversTheTimeAskedForAndNothingElse(t *testing.T) {
 // The stream has let go of the first wave and holds the second; the lake lacks the
 // third. Shards split meanwhile.
 func TestAReplayBeginsInTheLakeAndEndsInTheStream(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	before := a.wave("before", 3, 1)
 	from := pass()
@@ -217,6 +219,7 @@ func (a account) importedInto(table string) map[string]int {
 // A reset has made the lake hold everything twice, in two generations; the stream holds
 // nothing any more.
 func TestAReplayOfWhatOnlyTheLakeHoldsIsEachLineOnce(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	a.wave("before", 3, 1)
 	from := pass()
@@ -261,6 +264,7 @@ func (a account) again(lines map[string]int) map[string]int {
 }
 
 func TestAReplayIntoItsOwnTargetDoublesOnlyWhenForced(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	from := pass()
 	lines := a.wave("one", 5, 1)
@@ -279,6 +283,7 @@ func TestAReplayIntoItsOwnTargetDoublesOnlyWhenForced(t *testing.T) {
 }
 
 func TestAnInterruptedReplayGoesOnByTheSameCommand(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	from := pass()
 	lines := a.wave("one", 5, 1)
@@ -303,6 +308,7 @@ func TestAnInterruptedReplayGoesOnByTheSameCommand(t *testing.T) {
 }
 
 func TestAReplayWhoseRecordsHaveLeftTheStreamMeanwhileIsRefused(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	from := pass()
 	lines := a.wave("one", 5, 1)
@@ -326,6 +332,7 @@ func TestAReplayWhoseRecordsHaveLeftTheStreamMeanwhileIsRefused(t *testing.T) {
 }
 
 func TestTwoProcessesShareAReplay(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	from := pass()
 	lines := a.wave("one", 50, 1)

@@ -49,6 +49,7 @@ func leave(t *testing.T, dir string, lines ...string) {
 }
 
 func TestASpoolOfADeadInstanceIsInspectedAndDrained(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	dir := t.TempDir()
 	leave(t, dir, `{"n":1}`, `{"n":2}`, `{"n":3}`)
@@ -101,6 +102,7 @@ func TestASpoolOfADeadInstanceIsInspectedAndDrained(t *testing.T) {
 }
 
 func TestSpoolCommandsTellWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	a := newAccount(t)
 	used := t.TempDir()
 	cfg := spool.DefaultConfig()

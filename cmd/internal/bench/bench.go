@@ -118,7 +118,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 func (b *bench) stages(ctx context.Context) error {
 	yards := make(map[int]*zstdYard)
 	for _, size := range b.plan.sizes {
-		yards[size] = newYard(b.source(size).lines(), size)
+		yards[size] = newYard(b.plan.yard, b.source(size).lines(), size)
 	}
 	for run := 1; run <= b.plan.runs; run++ {
 		for _, size := range b.plan.sizes {
@@ -134,7 +134,7 @@ func (b *bench) stages(ctx context.Context) error {
 	for _, size := range b.plan.sizes {
 		yard := yards[size].found
 		var err error
-		if yard.Parts, err = partsOf(b.source(size).lines(), size, median(yard.CPUPerMillion)); err != nil {
+		if yard.Parts, err = partsOf(b.plan.yard, b.source(size).lines(), size, median(yard.CPUPerMillion)); err != nil {
 			return err
 		}
 		b.report.Yardsticks = append(b.report.Yardsticks, yard)

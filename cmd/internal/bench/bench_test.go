@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"tributary/cmd/internal/cluster"
 )
 
 // TestMain lets the test binary be the child processes, as the benchmark is.
@@ -20,7 +22,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { removeBuilt(); os.Exit(code) }),
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { cluster.RemoveBuilt(); os.Exit(code) }),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 
@@ -30,14 +32,14 @@ func small(parts ...string) plan {
 	p.sizes, p.parts = []int{500}, parts
 	p.lines = map[int]int64{500: 3_000}
 	p.slowFor, p.acksFor, p.limitsWarm, p.limitsFor = time.Second, 300*time.Millisecond, 500*time.Millisecond, 2*time.Second
-	p.ceilingBytes, p.judged = 4<<20, true
+	p.ceilingBytes, p.yard, p.judged = 4<<20, yardPlan{blocks: 1, cpu: 0.02}, true
 	return p
 }
 
 func newBench(t *testing.T, p plan) *bench {
 	t.Helper()
 	now := time.Now().UTC()
-	binary, err := buildOnce()
+	binary, err := cluster.Built()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +47,7 @@ func newBench(t *testing.T, p plan) *bench {
 }
 
 func TestASmallBenchmarkMeasuresEveryPart(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, small(partStages, partSlow, partAcks, partLimits))
 	b.profile.dir = t.TempDir()
 	if err := b.run(t.Context()); err != nil {
@@ -82,6 +85,7 @@ func TestASmallBenchmarkMeasuresEveryPart(t *testing.T) {
 }
 
 func TestLinesAreFollowedFromTheSocketIntoLogGroups(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, small(partRealtime))
 	b.plan.realtime = []realtimeCase{{name: "few", rate: 400, shards: 2, want: 60}}
 	b.plan.realtimeWarm, b.plan.realtimeFor = 250*time.Millisecond, 750*time.Millisecond
@@ -124,6 +128,7 @@ func narrow(t *testing.T, r *Report) {
 }
 
 func TestALineThatIsMissingFailsTheStage(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, small(partStages))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -163,6 +168,7 @@ func TestALineThatIsMissingFailsTheStage(t *testing.T) {
 }
 
 func TestProcessesOfTheProductServeProfiles(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, small())
 	w, err := b.newWorld(t.Context(), 1, false)
 	if err != nil {

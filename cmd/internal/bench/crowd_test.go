@@ -3,6 +3,7 @@ package main
 import "testing"
 
 func TestASmallCrowdIsServedWithinItsBounds(t *testing.T) {
+	t.Parallel()
 	p := small(partCrowd)
 	p.crowd = crowdPlan{honest: 20, slow: 5, garbage: 7, lines: 5}
 	b := newBench(t, p)

@@ -7,6 +7,7 @@ import (
 )
 
 func TestTheMemoryOfALakeWorkerIsMeasured(t *testing.T) {
+	t.Parallel()
 	p := small(partLakeMemory)
 	p.runtime.memoryShards, p.runtime.lakeBatches, p.runtime.pendingBatches = 4, 2, 1
 	p.runtime.lease, p.runtime.lakeAge = 2*time.Second, 500*time.Millisecond

@@ -25,6 +25,7 @@ type plan struct {
 	realtime     []realtimeCase
 	realtimeWarm time.Duration // left out of the delays: lanes open, groups are made
 	realtimeFor  time.Duration // each
+	yard         yardPlan
 	ceilingBytes int64
 	encodeBytes  int64 // of lines of each kind
 	runtime      runtimePlan
@@ -63,7 +64,7 @@ func fullPlan() plan {
 		parts:   []string{partStages, partSlow, partAcks, partLimits, partRealtime, partEncode, partConsumers, partLakeMemory, partCrowd, partFaulty, partAway},
 		slowFor: 25 * time.Second, acksFor: 10 * time.Second, limitsWarm: 8 * time.Second, limitsFor: 30 * time.Second,
 		realtime: allRealtime, realtimeWarm: 25 * time.Second, realtimeFor: 30 * time.Second,
-		ceilingBytes: 256 << 20, encodeBytes: 90 << 20, runtime: fullRuntime(), judged: true,
+		yard: fullYard(), ceilingBytes: 256 << 20, encodeBytes: 90 << 20, runtime: fullRuntime(), judged: true,
 		crowd:  crowdPlan{honest: 700, slow: 200, garbage: 100, lines: 200},
 		faulty: allFaulty(), away: fullAway(),
 	}

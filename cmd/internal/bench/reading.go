@@ -55,7 +55,7 @@ func (b *bench) readingOf(ctx context.Context, records string, o FillOrder) (*De
 		return nil, err
 	}
 	defer w.end()
-	yard := newYard(b.source(limitsSize).lines(), limitsSize)
+	yard := newYard(b.plan.yard, b.source(limitsSize).lines(), limitsSize)
 	found := &Decode{Records: records, Lines: lines, Shards: p.readShards}
 	var rates []float64
 	for run := range p.runs {
@@ -75,10 +75,14 @@ func (b *bench) readingOf(ctx context.Context, records string, o FillOrder) (*De
 	return found, nil
 }
 
+// steadyLease is longer than a busy machine keeps a worker from renewing: a shard that is
+// lost is read again.
+const steadyLease = 10 * time.Second
+
 // readAll is a group of its own that reads the stream once.
 func (b *bench) readAll(ctx context.Context, w *world, lines int64, run int, found *Decode) (took time.Duration, err error) {
 	c := w.crew(WorkerOrder{
-		Group: fmt.Sprintf("bench-reading-%d", run), Lease: b.plan.runtime.lease, Counts: 100 * time.Millisecond,
+		Group: fmt.Sprintf("bench-reading-%d", run), Lease: steadyLease, Counts: 100 * time.Millisecond,
 		Profile: b.profile.path("runtime", limitsSize, run+1, processWorker),
 	})
 	m, err := c.hire(ctx)

@@ -125,7 +125,7 @@ func (r *round) rejoin(ctx context.Context, w *world) error {
 // partsOf is what the least of a forwarder's work takes on lines of one size, in CPU
 // seconds per million: zstd of them, a scan of the JSON, and reading the msgpack that
 // Docker sends them in. One thread does the three after one another.
-func partsOf(lines *workload.Lines, size int, zstd float64) (float64, error) {
+func partsOf(p yardPlan, lines *workload.Lines, size int, zstd float64) (float64, error) {
 	const some = 2000
 	var texts [][]byte
 	var messages []byte // one behind the other, as a socket brings them
@@ -135,7 +135,7 @@ func partsOf(lines *workload.Lines, size int, zstd float64) (float64, error) {
 		texts = append(texts, text)
 		messages = container.Append(messages, time.Now(), workload.Stdout, text)
 	}
-	scan, err := perMillion(len(texts), func() error {
+	scan, err := perMillion(p, len(texts), func() error {
 		for _, text := range texts {
 			_ = schema.WalkObject(text, func(_, _ []byte) bool { return true }) // raw lines are no JSON
 		}
@@ -144,7 +144,7 @@ func partsOf(lines *workload.Lines, size int, zstd float64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	decode, err := perMillion(len(texts), func() error {
+	decode, err := perMillion(p, len(texts), func() error {
 		for rest := messages; len(rest) > 0; {
 			var err error
 			if rest, err = readMessage(rest); err != nil {
@@ -180,7 +180,7 @@ func readMessage(b []byte) ([]byte, error) {
 }
 
 // perMillion measures do, which handles n lines, until it took long enough.
-func perMillion(n int, do func() error) (float64, error) {
+func perMillion(p yardPlan, n int, do func() error) (float64, error) {
 	if err := do(); err != nil { // warm
 		return 0, err
 	}
@@ -198,7 +198,7 @@ func perMillion(n int, do func() error) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if took := (now - start).Seconds(); took >= yardstickCPU {
+		if took := (now - start).Seconds(); took >= p.cpu {
 			return took / float64(rounds*n) * 1e6, nil
 		}
 	}

@@ -1,42 +1,13 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
-
-	"tributary/cmd/internal/cluster"
 )
-
-// buildOnce builds the binary for all tests.
-var built struct {
-	sync.Once
-	path string
-	err  error
-}
-
-func buildOnce() (string, error) {
-	built.Do(func() {
-		dir, err := os.MkdirTemp("", "tributary-bench-test-")
-		if err != nil {
-			built.err = err
-			return
-		}
-		built.path, built.err = cluster.Build(dir)
-	})
-	return built.path, built.err
-}
-
-func removeBuilt() {
-	if built.path != "" {
-		_ = os.RemoveAll(filepath.Dir(built.path))
-	}
-}
 
 func TestRowsAreMediansOfTheirRuns(t *testing.T) {
 	run := func(seconds, yard, cpu float64, rss int64) Run {

@@ -19,18 +19,22 @@ type Yardstick struct {
 	Parts         float64   `json:"parts_cpu_seconds_per_million"` // zstd, a JSON scan and msgpack, see partsOf
 }
 
-const (
-	// yardstickBytes of lines make one block, as much as a full record of the
-	// forwarder holds: 256 KiB compressed 4 to 5 times.
-	yardstickBytes  = 1200 << 10
-	yardstickBlocks = 16
-	// yardstickCPU is how long one measurement lasts, in seconds: the kernel's
-	// accounting is exact to some milliseconds.
-	yardstickCPU = 0.4
-)
+// yardstickBytes of lines make one block, as much as a full record of the
+// forwarder holds: 256 KiB compressed 4 to 5 times.
+const yardstickBytes = 1200 << 10
+
+// yardPlan is how exact a yardstick is.
+type yardPlan struct {
+	blocks int
+	cpu    float64 // seconds that one measurement lasts
+}
+
+// fullYard lasts long enough for the kernel's accounting, exact to some milliseconds.
+func fullYard() yardPlan { return yardPlan{blocks: 16, cpu: 0.4} }
 
 // A zstdYard measures one size again and again over the same blocks.
 type zstdYard struct {
+	plan   yardPlan
 	blocks [][]byte
 	lines  int64
 	bytes  int64
@@ -38,9 +42,9 @@ type zstdYard struct {
 }
 
 // newYard makes the lines, so that making them is not measured.
-func newYard(lines *workload.Lines, size int) *zstdYard {
-	y := &zstdYard{found: Yardstick{LineBytes: size}}
-	for range yardstickBlocks {
+func newYard(p yardPlan, lines *workload.Lines, size int) *zstdYard {
+	y := &zstdYard{plan: p, found: Yardstick{LineBytes: size}}
+	for range p.blocks {
 		var block []byte
 		for range max(1, yardstickBytes/size) {
 			block, _ = lines.Append(block, y.lines)
@@ -80,7 +84,7 @@ func (y *zstdYard) measure() (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if took := (now - start).Seconds(); took >= yardstickCPU {
+		if took := (now - start).Seconds(); took >= y.plan.cpu {
 			per := took / float64(rounds*y.lines) * 1e6
 			y.found.CPUPerMillion = append(y.found.CPUPerMillion, per)
 			return per, nil

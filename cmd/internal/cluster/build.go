@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 )
 
 // Build compiles the binary into dir as "make build" does, flags added, and returns
@@ -24,6 +27,43 @@ func Build(dir string, flags ...string) (string, error) {
 		return "", fmt.Errorf("build the binary: %w\n%s", err, text)
 	}
 	return out, nil
+}
+
+var (
+	building sync.Mutex
+	built    = make(map[string]string) // by flags
+)
+
+// Built is the path of a binary that all tests of this process share. The first call
+// with these flags builds it; RemoveBuilt removes it.
+func Built(flags ...string) (string, error) {
+	building.Lock()
+	defer building.Unlock()
+	key := strings.Join(flags, " ")
+	if built[key] != "" {
+		return built[key], nil
+	}
+	dir, err := os.MkdirTemp("", "tributary-built-")
+	if err != nil {
+		return "", fmt.Errorf("make a directory: %w", err)
+	}
+	path, err := Build(dir, flags...)
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return "", err
+	}
+	built[key] = path
+	return path, nil
+}
+
+// RemoveBuilt removes what Built has built.
+func RemoveBuilt() {
+	building.Lock()
+	defer building.Unlock()
+	for key, path := range built {
+		_ = os.RemoveAll(filepath.Dir(path))
+		delete(built, key)
+	}
 }
 
 // Ports below those that Linux gives to outgoing connections (32768 and up, see

@@ -13,18 +13,9 @@ import (
 	"tributary/deploy/local/fault"
 )
 
-var binary string
-
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "tributary-cluster-")
-	if err != nil {
-		panic(err)
-	}
-	if binary, err = Build(dir); err != nil {
-		panic(err)
-	}
 	code := m.Run()
-	_ = os.RemoveAll(dir)
+	RemoveBuilt()
 	if code == 0 {
 		if err := goleak.Find(goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop")); err != nil {
 			panic(err)
@@ -52,7 +43,7 @@ func start(t *testing.T, n *Node) {
 }
 
 func TestTheProductRunsInProcessesOfItsOwn(t *testing.T) {
-	c := must(New(binary, t.TempDir()))(t)
+	c := must(New(must(Built())(t), t.TempDir()))(t)
 	endpoints := must(c.Endpoints())(t)
 	start(t, endpoints)
 	forwarder := must(c.Forwarder("forwarder-1"))(t)
@@ -98,7 +89,7 @@ func TestTheProductRunsInProcessesOfItsOwn(t *testing.T) {
 }
 
 func TestAProcessIsKilledAndStartedAgainOverTheSameState(t *testing.T) {
-	c := must(New(binary, t.TempDir()))(t)
+	c := must(New(must(Built())(t), t.TempDir()))(t)
 	endpoints := must(c.Endpoints())(t)
 	start(t, endpoints)
 	if err := c.SetFaults(t.Context(), fault.Rule{Service: "kinesis", Operation: "PutRecords", Action: fault.Error, Every: 3}); err != nil {
@@ -136,7 +127,7 @@ func TestAProcessIsKilledAndStartedAgainOverTheSameState(t *testing.T) {
 }
 
 func TestAProcessThatEndsAtItsStartIsAnErrorWithItsOutput(t *testing.T) {
-	c := must(New(binary, t.TempDir()))(t)
+	c := must(New(must(Built())(t), t.TempDir()))(t)
 	n := must(c.Forwarder("forwarder-1", "--set", "forward.linger=never"))(t)
 	err := n.Start(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "forward.linger") {

@@ -23,7 +23,7 @@ import (
 	"tributary/cmd/internal/workload"
 )
 
-var backfillObjects = flag.Int("e2e.backfill-objects", 2000, "how many gzip objects of 100 kB of lines are backfilled")
+var backfillObjects = flag.Int("e2e.backfill-objects", 1000, "how many gzip objects of 100 kB of lines are backfilled")
 
 const (
 	backfillKills = 3

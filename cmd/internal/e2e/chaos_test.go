@@ -34,7 +34,7 @@ func chaos(d time.Duration) Plan {
 // the service does. "make chaos" runs it for two minutes.
 func TestWorkersDieWhileShardsSplitAndMergeAndEachLineIsOneRowInItsOrder(t *testing.T) {
 	t.Parallel()
-	schedule := draw(t, 15*second, chaos)
+	schedule := draw(t, 12*second, chaos)
 	s := NewSystem(t, "-race")
 	s.Add(s.Endpoints("--limits", "true", "--shards", "4"))
 	// What was stored although its sender does not know comes a second time.

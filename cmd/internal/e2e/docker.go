@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"net"
 	"strconv"
 	"sync"
@@ -42,13 +43,20 @@ func NewContainer(addr string, number int, ack bool) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := fluent.New(fluent.Config{
+	cfg := fluent.Config{
 		FluentHost: host, FluentPort: p, RequestAck: ack, SubSecondPrecision: true,
 		RetryWait: 50, MaxRetryWait: 500, MaxRetry: 10_000, // Docker retries 2^31-1 times
+		Timeout: patience, // to connect; of a process that is not there the kernel tells at once
+		// Without acks a client that gives up a slow connection goes on with the line's
+		// other pieces on a new one, and they may overtake the first.
+		WriteTimeout: patience,
+	}
+	if ack {
 		// Shorter than forwarders are stopped: what such a client has given up the
 		// forwarder finds in its socket all the same, and meets again when it is resent.
-		WriteTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second,
-	})
+		cfg.WriteTimeout, cfg.ReadTimeout = 2*time.Second, 2*time.Second
+	}
+	client, err := fluent.New(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -100,11 +108,25 @@ func (c *Container) post(at time.Time, record map[string]string) error {
 // Close closes the connection.
 func (c *Container) Close() error { return c.client.Close() }
 
-// Feed sends lines first to last on connections, each with a goroutine for stdout
-// and one for stderr, and notes them in the ledger; without acks a line counts as
-// acked when the kernel has taken it. When ctx ends it stops behind the lines it has
-// begun.
-func Feed(ctx context.Context, addr string, connections, first, last int, ack bool, ledger *Ledger) error {
+// Feed sends lines first to last, without acks: a line counts as acked when the kernel
+// has taken it.
+func Feed(ctx context.Context, addr string, connections, first, last int, ledger *Ledger) error {
+	return feed(ctx, addr, connections, first, last, false, 0, ledger)
+}
+
+// FeedAcked sends lines from first on until ctx ends, each acked before the next one of
+// its stream, at most rate a second; 0 is as fast as acks come.
+func FeedAcked(ctx context.Context, addr string, connections, first, rate int, ledger *Ledger) error {
+	pause := time.Duration(0)
+	if rate > 0 {
+		pause = time.Duration(2*connections) * time.Second / time.Duration(rate)
+	}
+	return feed(ctx, addr, connections, first, math.MaxInt, true, pause, ledger)
+}
+
+// feed sends on connections, each with a goroutine for stdout and one for stderr, and
+// notes the lines in the ledger. When ctx ends it stops behind the lines it has begun.
+func feed(ctx context.Context, addr string, connections, first, last int, ack bool, pause time.Duration, ledger *Ledger) error {
 	var group errgroup.Group
 	for i := range connections {
 		c, err := NewContainer(addr, i, ack)
@@ -114,7 +136,7 @@ func Feed(ctx context.Context, addr string, connections, first, last int, ack bo
 		defer c.Close()
 		for j, source := range []string{"stdout", "stderr"} {
 			group.Go(func() error {
-				for n := first + 2*i + j; n <= last && ctx.Err() == nil; n += 2 * connections {
+				for n := first + 2*i + j; n <= last && sleep(ctx, pause) == nil; n += 2 * connections {
 					line, _ := Line(n)
 					ledger.Begin(n)
 					if err := c.Log(source, line); err != nil {

@@ -2,13 +2,10 @@ package e2e
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"tributary/schema"
 )
 
 // Ledger notes which lines were begun and which of them were acked. Safe for
@@ -54,23 +51,11 @@ func (l *Ledger) Acked() int {
 	return l.count
 }
 
-// String tells how many lines of each kind were acked and begun.
+// String tells how many lines were acked and begun.
 func (l *Ledger) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	acked, begun := make(map[schema.Kind]int), make(map[schema.Kind]int)
-	for n, ok := range l.acked {
-		_, kind := Line(n)
-		begun[kind]++
-		if ok {
-			acked[kind]++
-		}
-	}
-	text := make([]string, 0, len(begun))
-	for _, kind := range slices.Sorted(maps.Keys(begun)) {
-		text = append(text, fmt.Sprintf("%d of %d %v lines acked", acked[kind], begun[kind], kind))
-	}
-	return strings.Join(text, ", ")
+	return fmt.Sprintf("%d of %d lines acked", l.count, len(l.acked))
 }
 
 // destination is where lines end up.

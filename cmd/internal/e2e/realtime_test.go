@@ -17,7 +17,7 @@ import (
 	"tributary/schema/filter"
 )
 
-var rate = flag.Int("e2e.rate", 1500, "lines per second of the tests that lose workers under load")
+var rate = flag.Int("e2e.rate", 800, "lines per second of the tests that lose workers under load")
 
 // short are lines of some 500 bytes, one record's worth of them a shard's second.
 var short = mixed.Sized(500)

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"testing"
-	"time"
 )
 
 // A forwarder that was killed sends again what it published since it last saved its
@@ -19,7 +18,7 @@ func TestWhatIsSentAgainAcrossASplitIsKnownToTheChild(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	fed := make(chan error, 1)
-	go func() { fed <- Feed(ctx, forwarder.Forward, 4, 0, 1_000_000_000, true, sent) }()
+	go func() { fed <- FeedAcked(ctx, forwarder.Forward, 4, 0, underWay, sent) }()
 	published := func() float64 {
 		m, err := forwarder.Metrics()
 		if err != nil {
@@ -54,7 +53,7 @@ func TestWhatIsSentAgainAcrossASplitIsKnownToTheChild(t *testing.T) {
 	if err := <-fed; err != nil {
 		t.Fatal(err)
 	}
-	expect(t, NewLake(s.LakeDir()), sent, time.Minute)
+	expect(t, NewLake(s.LakeDir()), sent, 3*patience)
 	m, err := worker.Metrics()
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,11 @@ type Strike struct {
 // NewSystem has no process yet. flags are those of the build.
 func NewSystem(t testing.TB, flags ...string) *System {
 	t.Helper()
-	c, err := cluster.New(Build(t, flags...), t.TempDir())
+	binary, err := cluster.Built(flags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.New(binary, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
