@@ -58,7 +58,7 @@ fuzz:
 	  go test -run '^$$' -fuzz "^$${t#func }\$$" -fuzztime $(FUZZTIME) $$(dirname $$f); done
 
 soak:
-	go test -race -count=1 -timeout 0 -v -run TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION)
+	go test -race -count=1 -timeout 0 -v -run 'TestKilledStoppedSplitAndTroubledEachAckedLineIsOneRow|TestEachLineBecomesOneRow' ./cmd/internal/e2e -e2e.seed=$(SEED) -e2e.duration=$(DURATION) -e2e.lines=100000
 
 # Workers killed every few seconds while shards split and merge, throttled as the
 # service does, and how long shards wait after each; and killed and stopped at each

@@ -57,12 +57,14 @@ func lines(n int) int {
 	return n
 }
 
+var plainLines = flag.Int("e2e.lines", 20_000, "how many lines of all kinds, without acks, become rows")
+
 func TestEachLineBecomesOneRow(t *testing.T) {
 	t.Parallel()
 	s := NewSystem(t)
 	local := s.Add(s.Local())
 	sent := NewLedger()
-	n := lines(20_000)
+	n := lines(*plainLines)
 	start := time.Now()
 	if err := Feed(t.Context(), local.Forward, 8, 0, n-1, sent); err != nil {
 		t.Fatal(err)
