@@ -158,7 +158,6 @@ func (s *Spool) enqueue(ctx context.Context, r *Request) (*batch, error) {
 		b.chunks = append(b.chunks, id)
 		s.inflight[id] = b
 	}
-	s.metrics.pending.Set(float64(s.held + s.extra))
 	signal(s.wake)
 	return b, nil
 }

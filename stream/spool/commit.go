@@ -3,7 +3,6 @@ package spool
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 )
 
@@ -45,9 +44,6 @@ func (s *Spool) commitUntil(ctx context.Context) {
 func (s *Spool) commit() error {
 	b := s.failed
 	if b == nil {
-		// Whoever was told of the last commit and has the next request ready comes
-		// along: a sync of one is as long as a sync of eight.
-		runtime.Gosched()
 		s.mu.Lock()
 		b = s.batch
 		if len(b.frames) == 0 {
@@ -59,6 +55,7 @@ func (s *Spool) commit() error {
 			return nil
 		}
 		s.batch, s.buffer = newBatch(s.buffer), nil
+		s.metrics.pending.Set(float64(s.held + s.extra))
 		s.mu.Unlock()
 	} else {
 		b.stamp(s.outside.now().UnixNano())
@@ -165,6 +162,7 @@ func (s *Spool) store(b *batch) error {
 		}
 		sealFrame(b.buf[start:end], g.epoch, g.end()+uint64(start))
 	}
+	s.writeAhead(g.size+int64(len(b.buf)), len(b.buf))
 	if _, err := s.active.WriteAt(b.buf, g.size); err != nil {
 		if s.cutBack(g.size) != nil {
 			s.leave(g)
@@ -201,6 +199,7 @@ func (s *Spool) sync() error {
 }
 
 func (s *Spool) cutBack(size int64) error {
+	s.zeroed = 0
 	if err := s.active.Truncate(size); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"sync"
 
 	"tributary/schema"
 )
@@ -155,8 +156,12 @@ func sealFrame(b []byte, epoch schema.Epoch, pos uint64) {
 	little.PutUint32(b[44:], frameChecksum(b, epoch, pos))
 }
 
+// places are buffers of frameChecksum, one for each frame otherwise.
+var places = sync.Pool{New: func() any { return new([24]byte) }}
+
 func frameChecksum(header []byte, epoch schema.Epoch, pos uint64) uint32 {
-	var place [24]byte
+	place := places.Get().(*[24]byte)
+	defer places.Put(place)
 	copy(place[:], epoch[:])
 	little.PutUint64(place[16:], pos)
 	return crc32.Update(checksum(place[:]), castagnoli, header[:44])

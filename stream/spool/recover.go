@@ -252,8 +252,14 @@ func (s *Spool) replaySegment(g *segment, newest bool) error {
 			requestEnd = g.base + uint64(sc.off)
 		}
 	}
-	if newest && !tail.empty() && tail.to == g.size && s.cutTail(g, f, tail) {
-		damaged--
+	if newest && !tail.empty() && tail.to == g.size {
+		blank, err := sc.blank(tail)
+		if err != nil {
+			return err
+		}
+		if s.cutTail(g, f, tail, blank) {
+			damaged--
+		}
 	}
 	if damaged > 0 {
 		requestEnd = g.end() // the reader will put aside what may have been requests
@@ -283,10 +289,10 @@ func (s *Spool) apply(g *segment, f frame) {
 	}
 }
 
-// cutTail takes the unfinished end off the newest segment. If that fails, the
-// reader meets the same bytes later and skips them.
-func (s *Spool) cutTail(g *segment, f File, tail span) bool {
-	if !s.quarantine(g, f, tail) {
+// cutTail takes the unfinished end off the newest segment, or the blank that lay ahead.
+// If that fails, the reader meets the same bytes later and skips them.
+func (s *Spool) cutTail(g *segment, f File, tail span, blank bool) bool {
+	if !blank && !s.quarantine(g, f, tail) {
 		return false
 	}
 	if err := f.Truncate(tail.from); err != nil {

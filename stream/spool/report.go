@@ -201,7 +201,9 @@ func (v *inspection) scan(g *segment, r *SegmentReport) {
 			r.Fault = err.Error()
 			return
 		}
-		r.DamagedBytes += bad.to - bad.from
+		if ahead, err := sc.blank(bad); bad.to < g.size || err != nil || !ahead {
+			r.DamagedBytes += bad.to - bad.from
+		}
 		switch {
 		case !bad.empty():
 		case fr.kind == frameSnapshot:

@@ -85,6 +85,9 @@ func (s *Spool) rotate(base uint64) error {
 		return fmt.Errorf("start segment: %w", err)
 	}
 	old := s.active
+	if old != nil {
+		s.dropAhead(old, s.newest())
+	}
 	s.active, s.leaving = f, false
 	s.mu.Lock()
 	s.segments = append(s.segments[:len(s.segments)-replaced], next)

@@ -71,6 +71,7 @@ type Spool struct {
 	active  File         // the last segment
 	storing atomic.Int64 // when the commit under way began, 0 for none; read by others
 	leaving bool         // active must not be written to again
+	zeroed  int64        // how far zeros were written into active, see writeAhead
 	failed  *batch       // what the last commit could not store
 
 	trimMu sync.Mutex // held while segments are deleted
@@ -171,6 +172,7 @@ func (s *Spool) Close() error {
 func (s *Spool) release() error {
 	errs := []error{s.reader.close(), s.cursor.close()}
 	if s.active != nil {
+		s.dropAhead(s.active, s.newest())
 		errs = append(errs, s.active.Close())
 		s.active = nil
 	}
