@@ -5,8 +5,8 @@ import "sync"
 const (
 	// blockBytes is what a lane takes at a time for the lines it holds. Taken line by
 	// line, all that arrives would pass through the collector, some hundred MB a second.
-	blockBytes = 256 << 10
-	// sharedLine is the longest line in a block: so at most a quarter of one stays empty.
+	blockBytes = 128 << 10
+	// sharedLine is the longest line in a block: so at most half of one stays empty.
 	sharedLine = 64 << 10
 )
 

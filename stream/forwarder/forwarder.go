@@ -157,7 +157,7 @@ func (f *Forwarder) open() (*run, []*ghost, error) {
 	}
 	return &run{
 		Forwarder: f, spool: sp, lanes: &laneSet{}, tracker: newTracker(position, ghosts), running: make(map[laneName]*lane),
-		encoders: newEncoders(), aside: &aside{file: rejects},
+		encoders: newEncoders(f.cfg.MaxLanes), aside: &aside{file: rejects},
 	}, ghosts, nil
 }
 

@@ -75,7 +75,7 @@ func TestHealthTellsAStuckLaneFromAnAbsentStream(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var ended []chan error
 		publish := func() {
-			l := newLane(schema.Epoch{}, uint32(len(ended)+1), "k", f.cfg, out, newTracker(0, nil), m, &f.vitals, newEncoders(), &aside{}, nil)
+			l := newLane(schema.Epoch{}, uint32(len(ended)+1), "k", f.cfg, out, newTracker(0, nil), m, &f.vitals, newEncoders(1), &aside{}, nil)
 			done := make(chan error, 1)
 			ended = append(ended, done)
 			go func() { done <- l.publish(ctx, nil, true) }()

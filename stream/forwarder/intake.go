@@ -3,6 +3,7 @@ package forwarder
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -18,7 +19,14 @@ type intake struct {
 	lanes   *laneSet
 	arrived *atomic.Int64 // bytes, for the decision to open lanes
 	metrics *metrics
-	scratch sync.Pool // of *[]byte
+	scratch sync.Pool // of *scratch
+}
+
+// scratch is memory for one call.
+type scratch struct {
+	bytes   []byte
+	entries []spool.Entry
+	reqs    []spool.Request
 }
 
 // entryOverhead is more than an entry costs beside record and tag.
@@ -42,21 +50,24 @@ func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request)
 	if int64(bytes) > in.limit {
 		return errExpands
 	}
-	scratch := in.borrow(bytes)
-	entries := make([]spool.Entry, 0, events)
-	out := make([]spool.Request, len(reqs))
+	w, _ := in.scratch.Get().(*scratch)
+	if w == nil {
+		w = new(scratch)
+	}
+	w.bytes = slices.Grow(w.bytes[:0], bytes) // entries point into it
+	w.entries, w.reqs = slices.Grow(w.entries[:0], events), w.reqs[:0]
 	for i := range reqs {
-		first := len(entries)
+		first := len(w.entries)
 		for j := range reqs[i].Events {
 			e := &reqs[i].Events[j]
-			start := len(scratch)
-			scratch = appendArrival(scratch, arrival{time: e.Time, tag: e.Tag[:min(len(e.Tag), maxTag)], record: e.Record})
-			entries = append(entries, spool.Entry{Lane: in.lanes.pick(laneKey(e.Record, conn)), Payload: scratch[start:]})
+			start := len(w.bytes)
+			w.bytes = appendArrival(w.bytes, arrival{time: e.Time, tag: e.Tag[:min(len(e.Tag), maxTag)], record: e.Record})
+			w.entries = append(w.entries, spool.Entry{Lane: in.lanes.pick(laneKey(e.Record, conn)), Payload: w.bytes[start:]})
 		}
-		out[i] = spool.Request{Chunk: reqs[i].Chunk, Entries: entries[first:]}
+		w.reqs = append(w.reqs, spool.Request{Chunk: reqs[i].Chunk, Entries: w.entries[first:]})
 	}
-	err := in.spool.Append(ctx, out) // it has copied the entries, also when it fails
-	in.giveBack(scratch)
+	err := in.spool.Append(ctx, w.reqs) // it has copied the entries, also when it fails
+	in.giveBack(w)
 	if err != nil {
 		return err
 	}
@@ -69,16 +80,10 @@ func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request)
 // from a socket. Most of what a forwarder allocates would be these.
 const maxScratch = 256 << 10
 
-func (in *intake) borrow(size int) []byte {
-	if b, ok := in.scratch.Get().(*[]byte); ok && cap(*b) >= size {
-		return (*b)[:0]
-	}
-	return make([]byte, 0, size)
-}
-
-func (in *intake) giveBack(b []byte) {
-	if cap(b) <= maxScratch {
-		in.scratch.Put(&b)
+func (in *intake) giveBack(w *scratch) {
+	if cap(w.bytes) <= maxScratch {
+		clear(w.reqs) // of chunk ids
+		in.scratch.Put(w)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,15 +87,15 @@ func newLane(e schema.Epoch, number uint32, key string, cfg Config, out publishe
 	}
 }
 
-// encoders are shared by all lanes: each keeps some 4 MiB, and more of them than
-// processors would only hold memory. One is for small batches, in small.
+// encoders are shared by lanes: each keeps some 4 MiB. One compresses 400 MB of lines a
+// second, sixteen lanes carry at most 80. Another is for small batches, in small.
 type encoders struct {
 	large, small chan *schema.Encoder
 	room         *semaphore.Weighted // of records above SmallRecordBytes
 }
 
-func newEncoders() encoders {
-	e := encoders{make(chan *schema.Encoder, runtime.GOMAXPROCS(0)), make(chan *schema.Encoder, 1), semaphore.NewWeighted(LargeRecordsBytes)}
+func newEncoders(lanes int) encoders {
+	e := encoders{make(chan *schema.Encoder, max(1, lanes/16)), make(chan *schema.Encoder, 1), semaphore.NewWeighted(LargeRecordsBytes)}
 	for range cap(e.large) {
 		e.large <- nil // not made yet
 	}

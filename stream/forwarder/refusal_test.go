@@ -235,7 +235,7 @@ func TestAStreamThatRefusesEverythingIsWaitedFor(t *testing.T) {
 		var running sync.WaitGroup
 		const lanes, lines = 3, 40
 		for n := range uint32(lanes) {
-			l := newLane(schema.Epoch{1}, n, "key", cfg, out, tracker, m, &f.vitals, newEncoders(), shared, slog.New(slog.NewTextHandler(&lockedBuffer{b: &log}, nil)))
+			l := newLane(schema.Epoch{1}, n, "key", cfg, out, tracker, m, &f.vitals, newEncoders(1), shared, slog.New(slog.NewTextHandler(&lockedBuffer{b: &log}, nil)))
 			for i := range lines {
 				index := tracker.add(uint64(n)*1000+uint64(i), uint64(n)*1000+uint64(i)+1)
 				e := schema.Event{Kind: schema.KindRaw, Origin: &schema.Origin{}, Line: fmt.Appendf(nil, "%d of lane %d", i, n), Offset: uint64(i+1) * spool.OffsetStride}

@@ -182,7 +182,7 @@ func TestLargeRecordsShareTheirRoomAndWhatFindsNoneGoesInParts(t *testing.T) {
 	out := newShelf()
 	out.limit.Store(10 << 20)
 	out.block = make(chan struct{})
-	m, v, shared := newMetrics(prometheus.NewRegistry()), &vitals{}, newEncoders()
+	m, v, shared := newMetrics(prometheus.NewRegistry()), &vitals{}, newEncoders(1)
 	rejects, err := refused.Open("spool", 0, refused.DefaultConfig(), powercut.New(), nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -63,9 +63,9 @@ func EndpointsMemory(s *Settings) int64 { return s.Local.InFlightBytes + local.L
 // growthBytes is how far the heap may grow between two collections once it is no
 // longer small. A collection of what a forwarder holds takes a millisecond or two, so
 // that memory costs little; twice of it would be the runtime's default.
-const growthBytes = 6 << 20
+const growthBytes = 4 << 20
 
-// BoundGrowth has the heap grow by no more than growthBytes, or a fifth of what lives,
+// BoundGrowth has the heap grow by no more than growthBytes, or a seventh of what lives,
 // before it is collected. Where GOGC is set, that stands.
 var BoundGrowth = fx.Invoke(func() {
 	if os.Getenv("GOGC") == "" {
@@ -87,7 +87,7 @@ func boundGrowth(now int) {
 }
 
 func growthPercent(live uint64) int {
-	return int(min(100, max(20, growthBytes*100/max(live, 1))))
+	return int(min(100, max(15, growthBytes*100/max(live, 1))))
 }
 
 // LimitMemory tells the collector the bounds of the components that run. Without

@@ -51,7 +51,7 @@ func TestAForwardersMemoryDoesNotGrowWithWhatTheStreamTakes(t *testing.T) {
 }
 
 func TestTheHeapGrowsByAFixedAmountOnceItIsNotSmall(t *testing.T) {
-	for live, want := range map[uint64]int{0: 100, 1 << 20: 100, 6 << 20: 100, 12 << 20: 50, 24 << 20: 25, 1 << 30: 20} {
+	for live, want := range map[uint64]int{0: 100, 1 << 20: 100, 4 << 20: 100, 8 << 20: 50, 16 << 20: 25, 1 << 30: 15} {
 		if got := growthPercent(live); got != want {
 			t.Errorf("of %d MiB it may grow by %d%%, want %d%%", live>>20, got, want)
 		}
