@@ -1,10 +1,6 @@
 package schema
 
-import (
-	"encoding/binary"
-	"errors"
-	"math/bits"
-)
+import "errors"
 
 // maxDepth is how deep objects and arrays of a line may be nested. Deeper than
 // any log is, and far below what would cost the stack anything.
@@ -206,65 +202,4 @@ func skipDigits(b []byte, i int) int {
 		return malformed
 	}
 	return i
-}
-
-// skipString skips from behind the opening quote to behind the closing one.
-func skipString(b []byte, i int) int {
-	for {
-		if i = plainEnd(b, i); i >= len(b) {
-			return malformed
-		}
-		switch b[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			if i = skipEscape(b, i+1); i < 0 {
-				return i
-			}
-		default: // a control character
-			return malformed
-		}
-	}
-}
-
-// plainEnd returns the index of the first byte from i on that is a quote, a
-// backslash or a control character, eight bytes at a time. A subtraction borrows
-// only out of a byte that itself matches, so the lowest mark is always true;
-// the higher ones are not looked at.
-func plainEnd(b []byte, i int) int {
-	const ones, high = 0x0101010101010101, 0x8080808080808080
-	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote, slash := w^'"'*ones, w^'\\'*ones
-		m := ((quote-ones)&^quote | (slash-ones)&^slash | (w-0x20*ones)&^w) & high
-		if m != 0 {
-			return i + bits.TrailingZeros64(m)/8
-		}
-	}
-	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= 0x20 {
-		i++
-	}
-	return i
-}
-
-// skipEscape skips from behind a backslash.
-func skipEscape(b []byte, i int) int {
-	if i >= len(b) {
-		return malformed
-	}
-	switch b[i] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return i + 1
-	case 'u':
-		if len(b)-i < 5 {
-			return malformed
-		}
-		for _, c := range b[i+1 : i+5] {
-			if c-'0' > 9 && (c|0x20)-'a' > 5 {
-				return malformed
-			}
-		}
-		return i + 5
-	}
-	return malformed
 }

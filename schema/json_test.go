@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -86,6 +87,30 @@ func TestEveryByteOfAStringIsLookedAt(t *testing.T) {
 					t.Fatalf("%q: %v", line, got)
 				}
 			}
+		}
+	}
+}
+
+// TestStringsFullOfEscapesAreReadToTheirEnd holds lines of quotes, backslashes and what
+// may come behind them, at every place of a block of 64 bytes, against encoding/json.
+func TestStringsFullOfEscapesAreReadToTheirEnd(t *testing.T) {
+	pieces := []string{`\\`, `\"`, `\n`, `\u00e9`, `\ud83d\ude00`, "a", "{", "é", "some more of it ", `\`, `"`, `\u00g0`, "\x1f", `\x`}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for n := range 200_000 {
+		sound := len(pieces) - 5 // the last five may end the text, or its soundness
+		line := []byte(`{"a":"` + strings.Repeat("x", n%64))
+		for range rnd.IntN(60) {
+			k := rnd.IntN(sound)
+			if rnd.IntN(300) == 0 {
+				k = rnd.IntN(len(pieces))
+			}
+			line = append(line, pieces[k]...)
+		}
+		line = append(line, `","b":1}`...)
+		members := 0
+		err := schema.WalkObject(line, func(_, _ []byte) bool { members++; return true })
+		if sound := json.Valid(line); sound != (err == nil) || sound && members != 2 {
+			t.Fatalf("%q: %v, %d members", line, err, members)
 		}
 	}
 }

@@ -24,7 +24,7 @@ type intake struct {
 
 // scratch is memory for one call.
 type scratch struct {
-	bytes   []byte
+	heads   []byte
 	entries []spool.Entry
 	reqs    []spool.Request
 }
@@ -40,11 +40,13 @@ const maxTag = 1024
 // Store returns when reqs are durable as the spool is configured. Waiting here is
 // the backpressure: the connection is not read meanwhile.
 func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request) error {
-	events, bytes := 0, 0 // counted first: a tag is repeated with each of its events
+	events, bytes, heads := 0, 0, 0 // counted first: a tag is repeated with each of its events
 	for i := range reqs {
 		events += len(reqs[i].Events)
 		for j := range reqs[i].Events {
-			bytes += len(reqs[i].Events[j].Record) + min(len(reqs[i].Events[j].Tag), maxTag) + entryOverhead
+			head := min(len(reqs[i].Events[j].Tag), maxTag) + entryOverhead
+			heads += head
+			bytes += len(reqs[i].Events[j].Record) + head
 		}
 	}
 	if int64(bytes) > in.limit {
@@ -54,15 +56,15 @@ func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request)
 	if w == nil {
 		w = new(scratch)
 	}
-	w.bytes = slices.Grow(w.bytes[:0], bytes) // entries point into it
+	w.heads = slices.Grow(w.heads[:0], heads) // entries point into it
 	w.entries, w.reqs = slices.Grow(w.entries[:0], events), w.reqs[:0]
 	for i := range reqs {
 		first := len(w.entries)
 		for j := range reqs[i].Events {
 			e := &reqs[i].Events[j]
-			start := len(w.bytes)
-			w.bytes = appendArrival(w.bytes, arrival{time: e.Time, tag: e.Tag[:min(len(e.Tag), maxTag)], record: e.Record})
-			w.entries = append(w.entries, spool.Entry{Lane: in.lanes.pick(laneKey(e.Record, conn)), Payload: w.bytes[start:]})
+			start := len(w.heads)
+			w.heads = appendHead(w.heads, arrival{time: e.Time, tag: e.Tag[:min(len(e.Tag), maxTag)]})
+			w.entries = append(w.entries, spool.Entry{Lane: in.lanes.pick(laneKey(e.Record, conn)), Head: w.heads[start:], Payload: e.Record})
 		}
 		w.reqs = append(w.reqs, spool.Request{Chunk: reqs[i].Chunk, Entries: w.entries[first:]})
 	}
@@ -76,13 +78,13 @@ func (in *intake) Store(ctx context.Context, conn uint64, reqs []fluent.Request)
 	return nil
 }
 
-// maxScratch is the largest block kept for the next call: twice what one read takes
-// from a socket. Most of what a forwarder allocates would be these.
+// maxScratch is the most bytes of heads kept for the next call: those of 2,000 events.
 const maxScratch = 256 << 10
 
 func (in *intake) giveBack(w *scratch) {
-	if cap(w.bytes) <= maxScratch {
-		clear(w.reqs) // of chunk ids
+	if cap(w.heads) <= maxScratch {
+		clear(w.reqs)    // of chunk ids
+		clear(w.entries) // of a connection's bytes
 		in.scratch.Put(w)
 	}
 }

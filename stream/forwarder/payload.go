@@ -27,11 +27,15 @@ type arrival struct {
 }
 
 func appendArrival(dst []byte, a arrival) []byte {
+	return append(appendHead(dst, a), a.record...)
+}
+
+// appendHead appends all of an arrival but the record, which is by far the most.
+func appendHead(dst []byte, a arrival) []byte {
 	dst = append(dst, payloadArrived)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(a.time))
 	dst = binary.AppendUvarint(dst, uint64(len(a.tag)))
-	dst = append(dst, a.tag...)
-	return append(dst, a.record...)
+	return append(dst, a.tag...)
 }
 
 func parseArrival(p []byte) (arrival, error) {

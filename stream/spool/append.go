@@ -8,8 +8,10 @@ import (
 
 // Entry is one payload for a lane of this epoch.
 type Entry struct {
-	Lane    uint32
-	Payload []byte // copied; the caller may reuse it after Append returned
+	Lane uint32
+	// The entry is Head and Payload in one. Both are copied; the caller may reuse them
+	// after Append returned.
+	Head, Payload []byte
 }
 
 // Request is what is stored as a whole or not at all.
@@ -117,7 +119,7 @@ func (b *batch) wait(ctx context.Context) error {
 func frameSize(r *Request) int64 {
 	n := int64(frameHeaderSize)
 	for _, e := range r.Entries {
-		n += entryHeaderSize + int64(len(e.Payload))
+		n += entryHeaderSize + int64(len(e.Head)+len(e.Payload))
 	}
 	return n
 }
@@ -150,7 +152,7 @@ func (s *Spool) enqueue(ctx context.Context, r *Request) (*batch, error) {
 	f := frame{kind: frameRequest, hasChunk: r.Chunk != "", chunk: id, received: s.outside.now().UnixNano(), entries: uint32(len(r.Entries))}
 	b.add(f, func(dst []byte) []byte {
 		for _, e := range r.Entries {
-			dst = appendEntry(dst, entry{lane: e.Lane, offset: s.nextOffset(e.Lane), payload: e.Payload})
+			dst = appendEntry(dst, entry{lane: e.Lane, offset: s.nextOffset(e.Lane), head: e.Head, payload: e.Payload})
 		}
 		return dst
 	})

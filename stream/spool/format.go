@@ -209,6 +209,7 @@ type entry struct {
 	mark    bool
 	lane    uint32
 	offset  uint64
+	head    []byte // the payload's beginning; empty in an entry that was read
 	payload []byte
 }
 
@@ -220,8 +221,8 @@ func appendEntry(dst []byte, e entry) []byte {
 	dst = append(dst, kind)
 	dst = little.AppendUint32(dst, e.lane)
 	dst = little.AppendUint64(dst, e.offset)
-	dst = little.AppendUint32(dst, uint32(len(e.payload)))
-	return append(dst, e.payload...)
+	dst = little.AppendUint32(dst, uint32(len(e.head)+len(e.payload)))
+	return append(append(dst, e.head...), e.payload...)
 }
 
 // cutEntry takes the first entry off a request's payload.
