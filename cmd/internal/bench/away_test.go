@@ -7,6 +7,7 @@ import (
 )
 
 func TestContainersGoOnWhileKinesisIsAway(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, small(partAway))
 	b.plan.away = awayPlan{
 		cases: allAway, rate: 500, before: 500 * time.Millisecond, outage: 3 * time.Second, after: 500 * time.Millisecond,

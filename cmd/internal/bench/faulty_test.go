@@ -6,6 +6,7 @@ import (
 )
 
 func TestAFaultyKinesisCostsNoLineAndNoRow(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, small(partFaulty))
 	b.plan.faulty = quicker(allFaulty()[1:], 2_000)
 	if err := b.run(t.Context()); err != nil {
