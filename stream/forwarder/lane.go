@@ -351,6 +351,7 @@ func (l *lane) sendPart(ctx context.Context, q queued) error {
 	record, err := l.encode([]schema.Event{q.event})
 	if err == nil {
 		err = l.publish(ctx, record, true)
+		l.free(record)
 	}
 	if err != nil {
 		return l.cutAnew(ctx, left, record, err)

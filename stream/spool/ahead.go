@@ -2,10 +2,9 @@ package spool
 
 import "math"
 
-// A sync of a file that has grown is a commit of the file system's journal as well:
-// half as long again as a sync of bytes in its middle. So zeros are written before
-// small commits need the room, which then lie in the middle. Large ones have little to
-// gain, and the zeros would be as many bytes again.
+// A sync of a file that has grown is a commit of the file system's journal as well. So
+// zeros are written before small commits need the room, which then lie in the middle of
+// the file. Large ones have little to gain, and the zeros would be as many bytes again.
 //
 // Nobody reads zeros as entries. A process that dies leaves them behind its last entry,
 // where they are no damage; see replaySegment.
